@@ -1,0 +1,236 @@
+//! Encoding: the same bytes into a slice, into a [`bytes::BufMut`], or around a payload that stays where it is.
+//!
+//! A payload is anything that can write itself into a [`Sink`]: bytes, or a [`Message`](crate::Message). Its length is
+//! what the same writing counts, so the two cannot disagree. The checksum is taken over the source while it is copied,
+//! not over the bytes just written, which would wait for the processor's store buffer.
+
+use crate::checksum::{Batch, Crc32c, INITIAL, finish};
+use crate::frame::{CHECKSUM_LEN, HEADER_LEN, MAGIC, OVERHEAD};
+use crate::native::Native;
+use core::fmt;
+
+/// Where a payload writes itself to.
+pub trait Sink {
+    /// Takes the next bytes.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// What can be the payload of a frame: bytes, or a message. Sealed, so that every payload writes what it counts.
+pub trait Payload: sealed::Sealed {
+    /// Writes the payload's bytes into `sink`, the same ones each time.
+    fn encode_into<S: Sink>(&self, sink: &mut S);
+
+    /// The payload's length in bytes, counted by [`encode_into`](Self::encode_into).
+    #[inline]
+    fn payload_len(&self) -> usize {
+        struct Count(usize);
+        impl Sink for Count {
+            #[inline(always)]
+            fn put(&mut self, bytes: &[u8]) {
+                self.0 = self.0.saturating_add(bytes.len());
+            }
+        }
+        let mut count = Count(0);
+        self.encode_into(&mut count);
+        count.0
+    }
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+    impl Sealed for [u8] {}
+    impl<const N: usize> Sealed for [u8; N] {}
+    impl<P: Sealed + ?Sized> Sealed for &P {}
+}
+
+impl Payload for [u8] {
+    #[inline(always)]
+    fn encode_into<S: Sink>(&self, sink: &mut S) {
+        sink.put(self);
+    }
+}
+
+impl<const N: usize> Payload for [u8; N] {
+    #[inline(always)]
+    fn encode_into<S: Sink>(&self, sink: &mut S) {
+        sink.put(self);
+    }
+}
+
+impl<P: Payload + ?Sized> Payload for &P {
+    #[inline(always)]
+    fn encode_into<S: Sink>(&self, sink: &mut S) {
+        (**self).encode_into(sink);
+    }
+}
+
+/// Why a frame could not be encoded. Nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The payload is longer than the framing's limit.
+    PayloadTooLong {
+        /// The payload's length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The frame does not fit where it should go.
+    BufferTooSmall {
+        /// The frame's length in bytes.
+        needed: usize,
+        /// The room there is, in bytes.
+        available: usize,
+    },
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PayloadTooLong { length, limit } => {
+                write!(f, "payload of {length} bytes is over the limit of {limit}")
+            }
+            Self::BufferTooSmall { needed, available } => {
+                write!(f, "frame takes {needed} bytes and there is room for {available}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for EncodeError {}
+
+/// What goes before and behind a payload that is not copied, for a vectored write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Envelope {
+    /// Magic, length and guard.
+    pub header: [u8; HEADER_LEN],
+    /// The checksum over the header and the payload.
+    pub trailer: [u8; CHECKSUM_LEN],
+}
+
+impl Native {
+    /// The length in bytes of the frame around `payload`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadTooLong`].
+    #[inline]
+    pub fn encoded_len<P: Payload + ?Sized>(&self, payload: &P) -> Result<usize, EncodeError> {
+        self.length(payload.payload_len()).map(|length| usize::from(length).saturating_add(OVERHEAD))
+    }
+
+    #[inline(always)]
+    fn length(&self, payload_len: usize) -> Result<u16, EncodeError> {
+        match u16::try_from(payload_len) {
+            Ok(length) if payload_len <= self.max_payload() => Ok(length),
+            _ => Err(EncodeError::PayloadTooLong { length: payload_len, limit: self.max_payload() }),
+        }
+    }
+
+    /// Encodes a frame at the front of `out` and returns its length in bytes; what stands behind it is left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadTooLong`], [`EncodeError::BufferTooSmall`].
+    #[inline]
+    pub fn encode<P: Payload + ?Sized>(&self, payload: &P, out: &mut [u8]) -> Result<usize, EncodeError> {
+        struct Encode<'a, P: ?Sized>(&'a P, u16, &'a mut [u8]);
+        impl<P: Payload + ?Sized> Batch for Encode<'_, P> {
+            type Output = ();
+            #[inline(always)]
+            fn run<C: Crc32c>(self, crc: C) {
+                encode_with(crc, self.0, self.1, |at, bytes| {
+                    let place = self.2.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len()));
+                    place.expect("a payload writes as much as it counts").copy_from_slice(bytes);
+                });
+            }
+        }
+        let available = out.len();
+        let length = self.length(payload.payload_len())?;
+        let needed = usize::from(length).saturating_add(OVERHEAD);
+        let out = out.get_mut(..needed).ok_or(EncodeError::BufferTooSmall { needed, available })?;
+        self.kernel.run(Encode(payload, length, out));
+        Ok(needed)
+    }
+
+    /// Appends a frame to `out` and returns its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadTooLong`], and [`EncodeError::BufferTooSmall`] where `out` cannot grow as far.
+    #[cfg(feature = "bytes")]
+    #[inline]
+    pub fn encode_to<P, B>(&self, payload: &P, out: &mut B) -> Result<usize, EncodeError>
+    where
+        P: Payload + ?Sized,
+        B: bytes::BufMut,
+    {
+        struct Encode<'a, P: ?Sized, B>(&'a P, u16, &'a mut B);
+        impl<P: Payload + ?Sized, B: bytes::BufMut> Batch for Encode<'_, P, B> {
+            type Output = ();
+            #[inline(always)]
+            fn run<C: Crc32c>(self, crc: C) {
+                encode_with(crc, self.0, self.1, |_, bytes| self.2.put_slice(bytes));
+            }
+        }
+        let length = self.length(payload.payload_len())?;
+        let needed = usize::from(length).saturating_add(OVERHEAD);
+        let available = out.remaining_mut();
+        if available < needed {
+            return Err(EncodeError::BufferTooSmall { needed, available });
+        }
+        self.kernel.run(Encode(payload, length, out));
+        Ok(needed)
+    }
+
+    /// Returns what goes before and behind `payload`, which is read for its checksum and not copied.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadTooLong`].
+    #[inline]
+    pub fn envelope<P: Payload + ?Sized>(&self, payload: &P) -> Result<Envelope, EncodeError> {
+        struct Wrap<'a, P: ?Sized>(&'a P, u16);
+        impl<P: Payload + ?Sized> Batch for Wrap<'_, P> {
+            type Output = Envelope;
+            #[inline(always)]
+            fn run<C: Crc32c>(self, crc: C) -> Envelope {
+                encode_with(crc, self.0, self.1, |_, _| ())
+            }
+        }
+        let length = self.length(payload.payload_len())?;
+        Ok(self.kernel.run(Wrap(payload, length)))
+    }
+}
+
+/// The one encoder: gives `place` every run of bytes with its offset in the frame, in order.
+#[inline(always)]
+fn encode_with<C, P, F>(crc: C, payload: &P, length: u16, place: F) -> Envelope
+where
+    C: Crc32c,
+    P: Payload + ?Sized,
+    F: FnMut(usize, &[u8]),
+{
+    struct Checked<C, F> {
+        crc: C,
+        state: u32,
+        at: usize,
+        place: F,
+    }
+    impl<C: Crc32c, F: FnMut(usize, &[u8])> Sink for Checked<C, F> {
+        #[inline(always)]
+        fn put(&mut self, bytes: &[u8]) {
+            self.state = self.crc.update(self.state, bytes);
+            (self.place)(self.at, bytes);
+            self.at = self.at.saturating_add(bytes.len());
+        }
+    }
+    let ([m0, m1], [l0, l1], [g0, g1]) = (MAGIC, length.to_be_bytes(), (!length).to_be_bytes());
+    let header = [m0, m1, l0, l1, g0, g1];
+    let mut sink = Checked { crc, state: INITIAL, at: 0, place };
+    sink.put(&header);
+    payload.encode_into(&mut sink);
+    let trailer = finish(sink.state).to_be_bytes();
+    (sink.place)(sink.at, &trailer);
+    Envelope { header, trailer }
+}
