@@ -1,2 +1,39 @@
-//! x
-fn main() {}
+//! `dtu`: decoder, server and device side for data transfer units.
+
+mod connect;
+mod decode;
+mod demo;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Frames, links and sessions of data transfer units (DTUs).
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::Args),
+    Serve(serve::Args),
+    Connect(connect::Args),
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Decode(args) => decode::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Connect(args) => connect::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        // One line: the causes are joined, and no backtrace.
+        eprintln!("dtu: {error:#}");
+        ExitCode::FAILURE
+    })
+}
