@@ -34,11 +34,19 @@ pub trait Framing {
     ///
     /// The same as calling [`next_step`] in a loop. An implementation overrides it where a batch can be faster.
     #[inline]
-    fn walk<'a>(&self, bytes: &'a [u8], sink: impl FnMut(Step<'a>)) -> usize
+    fn walk<'a>(&self, bytes: &'a [u8], mut sink: impl FnMut(Step<'a>)) -> usize
     where
         Self: Sized,
     {
-        walk_with(|rest| next_step(self, rest), bytes, sink)
+        let mut rest = bytes;
+        loop {
+            let step = next_step(self, rest);
+            sink(step);
+            match rest.get(step.covered()..) {
+                Some(behind) if step.covered() > 0 => rest = behind,
+                _ => return bytes.len().saturating_sub(rest.len()),
+            }
+        }
     }
 }
 
@@ -180,7 +188,13 @@ impl core::error::Error for Malformed {}
 /// ```
 #[inline]
 pub fn next_step<'a, F: Framing + ?Sized>(framing: &F, bytes: &'a [u8]) -> Step<'a> {
-    match framing.examine(bytes) {
+    step_after(framing, bytes, framing.examine(bytes))
+}
+
+/// The step that the judgement of the candidate at the front of `bytes` leads to.
+#[inline(always)]
+pub(crate) fn step_after<'a, F: Framing + ?Sized>(framing: &F, bytes: &'a [u8], examined: Examined<'a>) -> Step<'a> {
+    match examined {
         Examined::Frame(frame) => Step::Frame(frame),
         Examined::NeedMore { at_least } => Step::NeedMore { at_least },
         Examined::Rejected { cause, judged } => skip(framing, bytes, judged, cause),
@@ -200,22 +214,4 @@ pub fn abandon_candidate<'a, F: Framing + ?Sized>(framing: &F, bytes: &'a [u8]) 
 fn skip<'a, F: Framing + ?Sized>(framing: &F, bytes: &[u8], judged: usize, cause: Malformed) -> Step<'a> {
     let behind_first = bytes.get(1..judged).unwrap_or_default();
     Step::Skipped { bytes: framing.find_start(behind_first).saturating_add(1), cause }
-}
-
-#[inline(always)]
-pub(crate) fn walk_with<'a>(
-    mut next: impl FnMut(&'a [u8]) -> Step<'a>,
-    bytes: &'a [u8],
-    mut sink: impl FnMut(Step<'a>),
-) -> usize {
-    let mut rest = bytes;
-    loop {
-        let step = next(rest);
-        let covered = step.covered();
-        sink(step);
-        rest = match rest.get(covered..) {
-            Some(behind) if covered > 0 => behind,
-            _ => return bytes.len().saturating_sub(rest.len()),
-        };
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::checksum::{Batch, Crc32c, Kernel};
 use crate::frame::{HEADER_LEN, MAGIC, MAX_PAYLOAD_LEN, OVERHEAD};
-use crate::framing::{Examined, Framing, Malformed, Step, next_step, walk_with};
+use crate::framing::{Examined, Framing, Malformed, Step, step_after};
 use crate::parse;
 use core::num::NonZeroUsize;
 use memchr::memmem;
@@ -118,14 +118,24 @@ impl Framing for Native {
             type Output = usize;
             #[inline(always)]
             fn run<C: Crc32c>(self, crc: C) -> usize {
-                let Self(native, bytes, sink) = self;
+                let Self(native, bytes, mut sink) = self;
                 let frame = parse::frame::<C, Malformed>(native.max_payload(), crc);
-                let next = |rest: &'a [u8]| match frame(rest) {
-                    Ok((_, frame)) => Step::Frame(frame),
-                    Err(nom::Err::Incomplete(Needed::Size(at_least))) => Step::NeedMore { at_least },
-                    Err(_) => next_step(&native, rest),
-                };
-                walk_with(next, bytes, sink)
+                let mut rest = bytes;
+                loop {
+                    let step = match frame(rest) {
+                        Ok((behind, frame)) => {
+                            sink(Step::Frame(frame));
+                            rest = behind;
+                            continue;
+                        }
+                        Err(error) => step_after(&native, rest, native.judge(rest, error)),
+                    };
+                    sink(step);
+                    match rest.get(step.covered()..) {
+                        Some(behind) if step.covered() > 0 => rest = behind,
+                        _ => return bytes.len().saturating_sub(rest.len()),
+                    }
+                }
             }
         }
         self.kernel.run(All(*self, bytes, sink))

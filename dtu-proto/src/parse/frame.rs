@@ -41,7 +41,7 @@ where
         }
         let (length, guard) = (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([g0, g1]));
         //= spec/frame.md#F-3
-        if guard != !length {
+        if u16::from_ne_bytes([l0, l1]) ^ u16::from_ne_bytes([g0, g1]) != u16::MAX {
             return fail(Malformed::LengthGuard { length, guard });
         }
         let length = usize::from(length);
