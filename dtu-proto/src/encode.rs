@@ -123,6 +123,7 @@ impl Native {
     fn length(&self, payload_len: usize) -> Result<u16, EncodeError> {
         match u16::try_from(payload_len) {
             Ok(length) if payload_len <= self.max_payload() => Ok(length),
+            //= spec/frame.md#E-2
             _ => Err(EncodeError::PayloadTooLong { length: payload_len, limit: self.max_payload() }),
         }
     }
@@ -139,10 +140,7 @@ impl Native {
             type Output = ();
             #[inline(always)]
             fn run<C: Crc32c>(self, crc: C) {
-                encode_with(crc, self.0, self.1, |at, bytes| {
-                    let place = self.2.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len()));
-                    place.expect("a payload writes as much as it counts").copy_from_slice(bytes);
-                });
+                encode_with(crc, self.0, self.1, self.2);
             }
         }
         let available = out.len();
@@ -170,7 +168,7 @@ impl Native {
             type Output = ();
             #[inline(always)]
             fn run<C: Crc32c>(self, crc: C) {
-                encode_with(crc, self.0, self.1, |_, bytes| self.2.put_slice(bytes));
+                encode_with(crc, self.0, self.1, Appended(self.2));
             }
         }
         let length = self.length(payload.payload_len())?;
@@ -195,7 +193,7 @@ impl Native {
             type Output = Envelope;
             #[inline(always)]
             fn run<C: Crc32c>(self, crc: C) -> Envelope {
-                encode_with(crc, self.0, self.1, |_, _| ())
+                encode_with(crc, self.0, self.1, Nowhere)
             }
         }
         let length = self.length(payload.payload_len())?;
@@ -203,34 +201,83 @@ impl Native {
     }
 }
 
-/// The one encoder: gives `place` every run of bytes with its offset in the frame, in order.
+/// Where the encoder puts a frame's bytes, run by run, and how it takes them into the checksum on the way.
+trait Output {
+    fn put<C: Crc32c>(&mut self, crc: C, state: u32, bytes: &[u8]) -> u32;
+
+    /// The same for the checksum, which does not cover itself.
+    fn put_trailer(&mut self, trailer: &[u8; CHECKSUM_LEN]);
+}
+
+/// A slice as long as the frame; what is left of it gets shorter.
+impl Output for &mut [u8] {
+    #[inline(always)]
+    fn put<C: Crc32c>(&mut self, crc: C, state: u32, bytes: &[u8]) -> u32 {
+        let place = self.split_off_mut(..bytes.len()).expect("a payload writes as much as it counts");
+        crc.update_copying(state, bytes, place)
+    }
+
+    #[inline(always)]
+    fn put_trailer(&mut self, trailer: &[u8; CHECKSUM_LEN]) {
+        self.copy_from_slice(trailer);
+    }
+}
+
+#[cfg(feature = "bytes")]
+struct Appended<'a, B>(&'a mut B);
+
+#[cfg(feature = "bytes")]
+impl<B: bytes::BufMut> Output for Appended<'_, B> {
+    #[inline(always)]
+    fn put<C: Crc32c>(&mut self, crc: C, state: u32, bytes: &[u8]) -> u32 {
+        self.0.put_slice(bytes);
+        crc.update(state, bytes)
+    }
+
+    #[inline(always)]
+    fn put_trailer(&mut self, trailer: &[u8; CHECKSUM_LEN]) {
+        self.0.put_slice(trailer);
+    }
+}
+
+/// The payload stays where it is.
+struct Nowhere;
+
+impl Output for Nowhere {
+    #[inline(always)]
+    fn put<C: Crc32c>(&mut self, crc: C, state: u32, bytes: &[u8]) -> u32 {
+        crc.update(state, bytes)
+    }
+
+    #[inline(always)]
+    fn put_trailer(&mut self, _: &[u8; CHECKSUM_LEN]) {}
+}
+
+/// The one encoder.
 #[inline(always)]
-fn encode_with<C, P, F>(crc: C, payload: &P, length: u16, place: F) -> Envelope
+fn encode_with<C, P, O>(crc: C, payload: &P, length: u16, output: O) -> Envelope
 where
     C: Crc32c,
     P: Payload + ?Sized,
-    F: FnMut(usize, &[u8]),
+    O: Output,
 {
-    struct Checked<C, F> {
+    struct Checked<C, O> {
         crc: C,
         state: u32,
-        at: usize,
-        place: F,
+        output: O,
     }
-    impl<C: Crc32c, F: FnMut(usize, &[u8])> Sink for Checked<C, F> {
+    impl<C: Crc32c, O: Output> Sink for Checked<C, O> {
         #[inline(always)]
         fn put(&mut self, bytes: &[u8]) {
-            self.state = self.crc.update(self.state, bytes);
-            (self.place)(self.at, bytes);
-            self.at = self.at.saturating_add(bytes.len());
+            self.state = self.output.put(self.crc, self.state, bytes);
         }
     }
     let ([m0, m1], [l0, l1], [g0, g1]) = (MAGIC, length.to_be_bytes(), (!length).to_be_bytes());
     let header = [m0, m1, l0, l1, g0, g1];
-    let mut sink = Checked { crc, state: INITIAL, at: 0, place };
+    let mut sink = Checked { crc, state: INITIAL, output };
     sink.put(&header);
     payload.encode_into(&mut sink);
     let trailer = finish(sink.state).to_be_bytes();
-    (sink.place)(sink.at, &trailer);
+    sink.output.put_trailer(&trailer);
     Envelope { header, trailer }
 }

@@ -20,7 +20,7 @@ mod x86_64;
 
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::X86_64;
+pub use x86_64::{Avx512, Sse42};
 
 /// The reflected polynomial of CRC-32C.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
@@ -42,6 +42,19 @@ pub trait Crc32c: Copy {
     /// the same register as feeding it whole.
     #[must_use]
     fn update(self, state: u32, bytes: &[u8]) -> u32;
+
+    /// Copies `from` into `to` and feeds it into the register on the way; the bytes just written are not read again,
+    /// which would wait for them.
+    ///
+    /// # Panics
+    ///
+    /// When the lengths differ.
+    #[must_use]
+    #[inline(always)]
+    fn update_copying(self, state: u32, from: &[u8], to: &mut [u8]) -> u32 {
+        to.copy_from_slice(from);
+        self.update(state, from)
+    }
 
     /// Returns the checksum of `bytes`.
     #[must_use]
@@ -65,7 +78,10 @@ pub enum Kernel {
     Portable(Portable),
     /// The CRC instruction of SSE4.2 and carry-less multiplication.
     #[cfg(target_arch = "x86_64")]
-    X86_64(X86_64),
+    Sse42(Sse42),
+    /// The same, and carry-less multiplication of 512 bits at a time.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 /// Work that is compiled once for each kernel, so that the checksum is part of its loop instead of a call.
@@ -86,8 +102,10 @@ impl Kernel {
     #[inline]
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(hardware) = X86_64::detect() {
-            return Self::X86_64(hardware);
+        if let Some(kernel) = Avx512::detect() {
+            return Self::Avx512(kernel);
+        } else if let Some(kernel) = Sse42::detect() {
+            return Self::Sse42(kernel);
         }
         Self::Portable(Portable)
     }
@@ -96,9 +114,11 @@ impl Kernel {
     #[inline]
     pub fn run<B: Batch>(self, batch: B) -> B::Output {
         match self {
-            Self::Portable(portable) => batch.run(portable),
+            Self::Portable(kernel) => batch.run(kernel),
             #[cfg(target_arch = "x86_64")]
-            Self::X86_64(hardware) => hardware.run(batch),
+            Self::Sse42(kernel) => kernel.run(batch),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(kernel) => kernel.run(batch),
         }
     }
 }

@@ -26,9 +26,11 @@ pub fn header<'a, E>(max_payload: usize) -> impl Fn(&'a [u8]) -> IResult<&'a [u8
 where
     E: FromExternalError<&'a [u8], Malformed>,
 {
+    #[inline(always)] // only inside a batch do the kernel's intrinsics become instructions
     move |input| {
         let fail = |cause| Err(Err::Error(E::from_external_error(input, ErrorKind::Verify, cause)));
         let Some((&[m0, m1, l0, l1, g0, g1], rest)) = input.split_first_chunk::<HEADER_LEN>() else {
+            //= spec/frame.md#F-2
             return if input.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic) {
                 Err(Err::Incomplete(Needed::new(HEADER_LEN.saturating_sub(input.len()))))
             } else {
@@ -86,6 +88,7 @@ where
     E: FromExternalError<&'a [u8], Malformed>,
 {
     let header = header(max_payload);
+    #[inline(always)] // only inside a batch do the kernel's intrinsics become instructions
     move |input| {
         let (_, length) = header(input)?;
         let total = length.saturating_add(OVERHEAD);
