@@ -145,6 +145,13 @@ impl<F: Framing, S: Storage> Deframer<F, S> {
         self.end.saturating_sub(self.start)
     }
 
+    /// The bytes that wait for a verdict. A step that [`next_step`](Self::next_step) gives next covers the first of
+    /// them, so this is where to look at what is going to be skipped.
+    #[must_use]
+    pub fn unjudged(&self) -> &[u8] {
+        self.storage.as_ref().get(self.start..self.end).unwrap_or_default()
+    }
+
     /// Room for new bytes; fill it from the front and [`commit`](Self::commit) how many there are.
     ///
     /// It is never empty after [`next_step`](Self::next_step) has answered `NeedMore`.

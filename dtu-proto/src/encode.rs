@@ -116,16 +116,16 @@ impl Native {
     /// [`EncodeError::PayloadTooLong`].
     #[inline]
     pub fn encoded_len<P: Payload + ?Sized>(&self, payload: &P) -> Result<usize, EncodeError> {
-        self.length(payload.payload_len()).map(|length| usize::from(length).saturating_add(OVERHEAD))
+        self.frame_len(payload.payload_len())
     }
 
     #[inline(always)]
-    fn length(&self, payload_len: usize) -> Result<u16, EncodeError> {
-        match u16::try_from(payload_len) {
-            Ok(length) if payload_len <= self.max_payload() => Ok(length),
-            //= spec/frame.md#E-2
-            _ => Err(EncodeError::PayloadTooLong { length: payload_len, limit: self.max_payload() }),
+    fn frame_len(&self, payload_len: usize) -> Result<usize, EncodeError> {
+        //= spec/frame.md#E-2
+        if payload_len > self.max_payload() {
+            return Err(EncodeError::PayloadTooLong { length: payload_len, limit: self.max_payload() });
         }
+        Ok(payload_len.saturating_add(OVERHEAD))
     }
 
     /// Encodes a frame at the front of `out` and returns its length in bytes; what stands behind it is left alone.
@@ -135,7 +135,7 @@ impl Native {
     /// [`EncodeError::PayloadTooLong`], [`EncodeError::BufferTooSmall`].
     #[inline]
     pub fn encode<P: Payload + ?Sized>(&self, payload: &P, out: &mut [u8]) -> Result<usize, EncodeError> {
-        struct Encode<'a, P: ?Sized>(&'a P, u16, &'a mut [u8]);
+        struct Encode<'a, P: ?Sized>(&'a P, usize, &'a mut [u8]);
         impl<P: Payload + ?Sized> Batch for Encode<'_, P> {
             type Output = ();
             #[inline(always)]
@@ -144,10 +144,10 @@ impl Native {
             }
         }
         let available = out.len();
-        let length = self.length(payload.payload_len())?;
-        let needed = usize::from(length).saturating_add(OVERHEAD);
+        let payload_len = payload.payload_len();
+        let needed = self.frame_len(payload_len)?;
         let out = out.get_mut(..needed).ok_or(EncodeError::BufferTooSmall { needed, available })?;
-        self.kernel.run(Encode(payload, length, out));
+        self.kernel.run(Encode(payload, payload_len, out));
         Ok(needed)
     }
 
@@ -163,7 +163,7 @@ impl Native {
         P: Payload + ?Sized,
         B: bytes::BufMut,
     {
-        struct Encode<'a, P: ?Sized, B>(&'a P, u16, &'a mut B);
+        struct Encode<'a, P: ?Sized, B>(&'a P, usize, &'a mut B);
         impl<P: Payload + ?Sized, B: bytes::BufMut> Batch for Encode<'_, P, B> {
             type Output = ();
             #[inline(always)]
@@ -171,13 +171,13 @@ impl Native {
                 encode_with(crc, self.0, self.1, Appended(self.2));
             }
         }
-        let length = self.length(payload.payload_len())?;
-        let needed = usize::from(length).saturating_add(OVERHEAD);
+        let payload_len = payload.payload_len();
+        let needed = self.frame_len(payload_len)?;
         let available = out.remaining_mut();
         if available < needed {
             return Err(EncodeError::BufferTooSmall { needed, available });
         }
-        self.kernel.run(Encode(payload, length, out));
+        self.kernel.run(Encode(payload, payload_len, out));
         Ok(needed)
     }
 
@@ -188,7 +188,7 @@ impl Native {
     /// [`EncodeError::PayloadTooLong`].
     #[inline]
     pub fn envelope<P: Payload + ?Sized>(&self, payload: &P) -> Result<Envelope, EncodeError> {
-        struct Wrap<'a, P: ?Sized>(&'a P, u16);
+        struct Wrap<'a, P: ?Sized>(&'a P, usize);
         impl<P: Payload + ?Sized> Batch for Wrap<'_, P> {
             type Output = Envelope;
             #[inline(always)]
@@ -196,8 +196,9 @@ impl Native {
                 encode_with(crc, self.0, self.1, Nowhere)
             }
         }
-        let length = self.length(payload.payload_len())?;
-        Ok(self.kernel.run(Wrap(payload, length)))
+        let payload_len = payload.payload_len();
+        self.frame_len(payload_len)?;
+        Ok(self.kernel.run(Wrap(payload, payload_len)))
     }
 }
 
@@ -253,9 +254,9 @@ impl Output for Nowhere {
     fn put_trailer(&mut self, _: &[u8; CHECKSUM_LEN]) {}
 }
 
-/// The one encoder.
+/// The one encoder; the caller has checked `payload_len` against the limit.
 #[inline(always)]
-fn encode_with<C, P, O>(crc: C, payload: &P, length: u16, output: O) -> Envelope
+fn encode_with<C, P, O>(crc: C, payload: &P, payload_len: usize, output: O) -> Envelope
 where
     C: Crc32c,
     P: Payload + ?Sized,
@@ -272,8 +273,9 @@ where
             self.state = self.output.put(self.crc, self.state, bytes);
         }
     }
-    let ([m0, m1], [l0, l1], [g0, g1]) = (MAGIC, length.to_be_bytes(), (!length).to_be_bytes());
-    let header = [m0, m1, l0, l1, g0, g1];
+    let [m0, m1] = MAGIC;
+    let [.., l0, l1] = payload_len.to_be_bytes();
+    let header = [m0, m1, l0, l1, !l0, !l1];
     let mut sink = Checked { crc, state: INITIAL, output };
     sink.put(&header);
     payload.encode_into(&mut sink);

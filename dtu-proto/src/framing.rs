@@ -206,12 +206,14 @@ pub(crate) fn step_after<'a, F: Framing + ?Sized>(framing: &F, bytes: &'a [u8], 
 #[must_use]
 pub fn abandon_candidate<'a, F: Framing + ?Sized>(framing: &F, bytes: &'a [u8]) -> Option<Step<'a>> {
     let received = bytes.len();
+    //= spec/frame.md#R-6
     (received > 0).then(|| skip(framing, bytes, received, Malformed::Abandoned { received }))
 }
 
 /// Skips the first byte of `bytes`, and of the `judged` ones all up to the next place where a frame could begin.
 #[cold]
 fn skip<'a, F: Framing + ?Sized>(framing: &F, bytes: &[u8], judged: usize, cause: Malformed) -> Step<'a> {
+    //= spec/frame.md#R-3
     let behind_first = bytes.get(1..judged).unwrap_or_default();
     Step::Skipped { bytes: framing.find_start(behind_first).saturating_add(1), cause }
 }

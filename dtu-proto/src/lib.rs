@@ -18,9 +18,15 @@ pub mod deframer;
 pub mod encode;
 pub mod frame;
 pub mod framing;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod message;
 pub mod native;
 pub mod parse;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 
 pub use deframer::Deframer;
 pub use frame::Frame;

@@ -73,6 +73,7 @@ impl Native {
 
     #[cold]
     fn judged(self, candidate: &[u8], cause: Malformed) -> usize {
+        //= spec/frame.md#R-2
         match cause {
             Malformed::Magic | Malformed::Abandoned { .. } => candidate.len(),
             Malformed::LengthGuard { .. } | Malformed::OverLimit { .. } => HEADER_LEN,

@@ -90,6 +90,8 @@ impl Avx512 {
     }
 }
 
+const SAME_LENGTH: &str = "a copy goes to as many bytes as it comes from";
+
 /// Up to this many bytes, storing each word of a chain beats calling the library's copy.
 const COPY_CHAIN_UP_TO: usize = 128;
 
@@ -104,6 +106,7 @@ impl Crc32c for Sse42 {
     #[inline(always)]
     fn update_copying(self, state: u32, from: &[u8], to: &mut [u8]) -> u32 {
         if from.len() <= COPY_CHAIN_UP_TO {
+            assert_eq!(from.len(), to.len(), "{SAME_LENGTH}");
             return self.copy_chain(state, from, to);
         }
         to.copy_from_slice(from);
@@ -122,6 +125,7 @@ impl Crc32c for Avx512 {
     #[inline(always)]
     fn update_copying(self, state: u32, from: &[u8], to: &mut [u8]) -> u32 {
         if from.len() <= COPY_CHAIN_UP_TO {
+            assert_eq!(from.len(), to.len(), "{SAME_LENGTH}");
             return self.0.copy_chain(state, from, to);
         }
         to.copy_from_slice(from);
@@ -162,17 +166,23 @@ impl Sse42 {
     /// [`one_chain`](Self::one_chain) that stores what it reads.
     #[inline(always)]
     fn copy_chain(self, state: u32, from: &[u8], to: &mut [u8]) -> u32 {
-        assert_eq!(from.len(), to.len(), "a copy goes to as many bytes as it comes from");
         let (Some(last), Some(last_place)) = (from.last_chunk::<WORD>(), to.last_chunk_mut::<WORD>()) else {
             to.copy_from_slice(from);
             return self.below_eight(state, from);
         };
         *last_place = *last;
         let (mut wide, mut rest, mut to) = (u64::from(state), from, to);
+        while rest.len() > 4 * WORD
+            && let Some((block, behind)) = rest.split_first_chunk::<{ 4 * WORD }>()
+        {
+            let (place, places) = to.split_first_chunk_mut().expect(SAME_LENGTH);
+            *place = *block;
+            (wide, rest, to) = (self.words(wide, block), behind, places);
+        }
         while rest.len() > WORD
             && let Some((word, behind)) = rest.split_first_chunk::<WORD>()
-            && let Some((place, places)) = to.split_first_chunk_mut()
         {
+            let (place, places) = to.split_first_chunk_mut().expect(SAME_LENGTH);
             *place = *word;
             (wide, rest, to) = (self.words(wide, word), behind, places);
         }
