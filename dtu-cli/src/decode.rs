@@ -1,11 +1,113 @@
 //! `dtu decode`.
 
+mod capture;
+mod hex;
+mod input;
+mod json;
+mod output;
+mod packet;
+mod reassembly;
+mod streams;
+mod tally;
+mod text;
+mod walk;
+mod words;
+
+use dtu_proto::Native;
+use input::{Input, Stop};
+use output::Output;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Shows the frames, messages and skipped bytes of a capture.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+const AFTER_HELP: &str = "\
+Output:
+  Every byte of the input is in exactly one line: a frame, or skipped bytes with the cause.
+  Causes: magic (noise), length_guard, over_limit, checksum, abandoned (cut off at the end).
+  With --json:
+    {\"offset\":N,\"frame\":LEN,\"payload\":\"hex\",\"message\":{\"kind\":\"DATA\",...}}
+    {\"offset\":N,\"frame\":LEN,\"payload\":\"hex\",\"message\":null,\"error\":{\"name\":\"...\",\"text\":\"...\"}}
+    {\"offset\":N,\"skipped\":LEN,\"cause\":\"...\"}
+  Without --json a summary goes to standard error.
 
-pub(crate) fn run(_: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not there yet")
+Captures (pcap, pcapng):
+  Recognised by their first bytes. Each direction of a TCP connection is a stream, each UDP
+  datagram is one of its own, whose frame begins with the device's stream id. Lines begin with
+    \"stream\":\"10.0.0.1:1234 -> 10.0.0.2:9\",\"transport\":\"tcp\",\"packet\":N,\"time\":SECONDS
+  and the offset counts the stream's bytes. A further connection between the same ends has \" #2\"
+  behind its stream. Bytes that the capture does not have are {...,\"offset\":N,\"gap\":LEN}: they
+  count, and no frame reaches across them. IP fragments are counted and left out.
+
+Exit status: 0 when the input was read to its end, however dirty it is; 1 when it cannot be read.
+
+Examples:
+  dtu decode line.bin                   the dump of a recorded line
+  tail -c +1 -f line.bin | dtu decode   the same while it grows
+  echo 'D7 55 00 02 FF FD 68 69 75 BE 17 06' | dtu decode --hex
+  dtu decode --json --port 9000 fleet.pcapng | jq -c 'select(.cause == \"checksum\")'
+  tcpdump -i any -U -w - port 9000 | dtu decode";
+
+/// Shows the frames, messages and skipped bytes of a recording, hex text or a packet capture.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// What to decode; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+    /// The input is hex text: two digits a byte; white space, commas, `0x` and colons do not matter
+    #[arg(long)]
+    hex: bool,
+    /// The input is raw bytes, even where it begins like a capture
+    #[arg(long, conflicts_with = "hex")]
+    raw: bool,
+    /// Prints one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Shows long payloads to their end instead of their first 256 bytes
+    #[arg(long, conflicts_with = "json")]
+    full: bool,
+    /// Skips frames whose payload is longer, as a receiver with this limit does
+    #[arg(long, value_name = "BYTES", default_value_t = u16::MAX)]
+    max_payload: u16,
+    /// Of a capture, takes only what comes from or goes to this port; may be given more than once
+    #[arg(long, value_name = "PORT")]
+    port: Vec<u16>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let input = Input::open(&args.file)?;
+    let live = input.is_live();
+    let mut out = if args.json { Output::json(live) } else { Output::text(args.full, live) };
+    let framing = Native::with_max_payload(args.max_payload);
+    let decoded = if args.hex {
+        input.decode_hex(framing, &mut out)
+    } else if args.raw {
+        input.decode_raw(framing, &mut out)
+    } else {
+        input.decode(framing, &args.port, &mut out)
+    };
+    let (notes, broken) = match decoded {
+        Ok(notes) => (notes, None),
+        Err(Stop::Input(error, notes)) => (notes, Some(error)),
+        Err(Stop::Output(error)) => return output_failed(error),
+    };
+    if let Err(error) = out.flush() {
+        return output_failed(error);
+    }
+    // Nobody may be reading standard error any more; that is no reason to fail.
+    if out.is_text() {
+        let _ = writeln!(io::stderr(), "dtu: {}", out.tally());
+    }
+    if let Some(notes) = notes.filter(|notes| !notes.is_empty()) {
+        let _ = writeln!(io::stderr(), "dtu: capture: {notes}");
+    }
+    broken.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// A reader that has seen enough, like `head`, is no failure.
+fn output_failed(error: io::Error) -> anyhow::Result<ExitCode> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(anyhow::Error::new(error).context("standard output"))
 }

@@ -4,6 +4,7 @@ mod connect;
 mod decode;
 mod demo;
 mod serve;
+mod stop;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -55,14 +55,13 @@ impl Storage for &mut [u8] {
     }
 }
 
-/// The room that a deframer offers a reader at first, in bytes; it grows from there to the framing's longest frame.
+/// The room that a deframer offers a reader at first, in bytes; it grows from there.
 pub const FIRST_CAPACITY: usize = 4096;
 
 /// Cuts a stream that comes in pieces into frames, with a buffer of its own.
 ///
-/// The buffer holds at most one frame of the framing's maximum length, or [`FIRST_CAPACITY`] where that is more. It is
-/// empty whenever no candidate waits for bytes, and then, on the heap, it does not exist: a thousand idle links hold
-/// none. To keep it so, wait until the socket is readable and only then ask for [`spare_capacity_mut`].
+/// The buffer grows with the bytes that come, from [`FIRST_CAPACITY`] to [`max_capacity`](Self::max_capacity). It is empty
+/// whenever no candidate waits for bytes, and then, on the heap, it does not exist: a thousand idle links hold none. To keep it so, wait until the socket is readable and only then ask for [`spare_capacity_mut`].
 ///
 /// [`spare_capacity_mut`]: Self::spare_capacity_mut
 ///
@@ -116,6 +115,8 @@ impl<F: Framing> Deframer<F, alloc::vec::Vec<u8>> {
 impl<F: Framing, S: Storage> Deframer<F, S> {
     /// A deframer over `storage`: an array or a slice where there is no allocator.
     ///
+    /// One frame of the maximum length must fit. Twice that spares moving bytes when a stream is hostile.
+    ///
     /// # Errors
     ///
     /// [`EncodeError::BufferTooSmall`] when the framing's longest frame does not fit.
@@ -152,18 +153,27 @@ impl<F: Framing, S: Storage> Deframer<F, S> {
         self.storage.as_ref().get(self.start..self.end).unwrap_or_default()
     }
 
+    /// How long the buffer can become, in bytes: twice the framing's longest frame or [`FIRST_CAPACITY`], and never more
+    /// than the storage has.
+    #[must_use]
+    pub fn max_capacity(&self) -> usize {
+        self.framing.max_frame_len().saturating_mul(2).max(FIRST_CAPACITY).min(self.storage.max_len())
+    }
+
     /// Room for new bytes; fill it from the front and [`commit`](Self::commit) how many there are.
     ///
     /// It is never empty after [`next_step`](Self::next_step) has answered `NeedMore`.
     pub fn spare_capacity_mut(&mut self) -> &mut [u8] {
-        let bound = self.framing.max_frame_len().max(FIRST_CAPACITY).min(self.storage.max_len());
-        if self.end == self.storage.as_ref().len() {
-            // Room in front is made use of before the buffer grows.
-            if self.start > 0 {
+        let bound = self.max_capacity();
+        let capacity = self.storage.as_ref().len();
+        if self.end == capacity {
+            // Moving pays when it makes as much room as it moves. A stream of false headers would otherwise have a whole
+            // frame moved for every few bytes of it; with twice a frame of room, that is the only case that moves.
+            if self.start >= self.buffered().max(1) || (capacity >= bound && self.start > 0) {
                 self.storage.as_mut().copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.buffered());
             } else {
-                let doubled = self.end.saturating_mul(2);
+                let doubled = capacity.saturating_mul(2);
                 self.storage.grow(doubled.clamp(FIRST_CAPACITY.min(bound), bound));
             }
         }

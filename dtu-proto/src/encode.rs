@@ -151,6 +151,46 @@ impl Native {
         Ok(needed)
     }
 
+    /// Encodes a frame around each of `payloads` at the front of `out`, one behind the other, and returns their length in
+    /// bytes: a window of messages for one write, with the checksum kernel chosen once.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::PayloadTooLong`], [`EncodeError::BufferTooSmall`]; then no frame was written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use dtu_proto::{Message, Native};
+    ///
+    /// let mut out = [0; 64];
+    /// let len = Native::new().encode_all(&[Message::Ping { nonce: 1 }, Message::Ack { receive_next: 7 }], &mut out)?;
+    /// assert_eq!(len, (10 + 9) + (10 + 5));
+    /// # Ok::<(), dtu_proto::encode::EncodeError>(())
+    /// ```
+    #[inline]
+    pub fn encode_all<P: Payload>(&self, payloads: &[P], out: &mut [u8]) -> Result<usize, EncodeError> {
+        struct EncodeAll<'a, P>(&'a [P], &'a mut [u8]);
+        impl<P: Payload> Batch for EncodeAll<'_, P> {
+            type Output = ();
+            #[inline(always)]
+            fn run<C: Crc32c>(self, crc: C) {
+                let Self(payloads, mut out) = self;
+                for payload in payloads {
+                    let payload_len = payload.payload_len();
+                    let frame = out.split_off_mut(..payload_len.saturating_add(OVERHEAD));
+                    encode_with(crc, payload, payload_len, frame.expect("the frames were counted"));
+                }
+            }
+        }
+        let available = out.len();
+        let mut lengths = payloads.iter().map(|payload| self.encoded_len(payload));
+        let needed = lengths.try_fold(0_usize, |sum, length| Ok(sum.saturating_add(length?)))?;
+        let out = out.get_mut(..needed).ok_or(EncodeError::BufferTooSmall { needed, available })?;
+        self.kernel.run(EncodeAll(payloads, out));
+        Ok(needed)
+    }
+
     /// Appends a frame to `out` and returns its length in bytes.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ pub trait Framing {
 pub enum Examined<'a> {
     /// The candidate is a frame.
     Frame(Frame<'a>),
-    /// There is no judging it before at least so many more bytes have come.
+    /// It cannot become a frame before at least so many more bytes have come.
     NeedMore {
         /// How many more bytes, at the least.
         at_least: NonZeroUsize,
@@ -75,7 +75,7 @@ pub enum Examined<'a> {
 pub enum Step<'a> {
     /// A frame; go on behind it.
     Frame(Frame<'a>),
-    /// Nothing more can be said before at least so many more bytes have come.
+    /// No frame can come out before at least so many more bytes have come. A rejection may take fewer.
     NeedMore {
         /// How many more bytes, at the least.
         at_least: NonZeroUsize,
@@ -159,9 +159,11 @@ impl fmt::Display for Malformed {
             }
             Self::OverLimit { length, limit } => write!(f, "payload of {length} bytes is over the limit of {limit}"),
             Self::Checksum { computed, found } => {
-                write!(f, "checksum is {computed:#010x}, the frame says {found:#010x}")
+                write!(f, "the bytes give {computed:#010x}, the frame says {found:#010x}")
             }
-            Self::Abandoned { received } => write!(f, "candidate given up after {received} bytes"),
+            Self::Abandoned { received } => {
+                write!(f, "the rest of the candidate did not come; bytes there: {received}")
+            }
         }
     }
 }

@@ -38,14 +38,14 @@ pub struct Sse42(());
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512(Sse42);
 
-/// Whether the processor has a feature: asked at run time with `std`, known to the compiler or not without it.
+/// Whether the processor has all the features: asked at run time with `std`, known to the compiler or not without it.
 macro_rules! has {
-    ($feature:tt) => {{
+    ($($feature:tt),+) => {{
         #[cfg(feature = "std")]
-        let has = std::arch::is_x86_feature_detected!($feature);
+        let has_all = $(std::arch::is_x86_feature_detected!($feature))&&+;
         #[cfg(not(feature = "std"))]
-        let has = cfg!(target_feature = $feature);
-        has
+        let has_all = cfg!(all($(target_feature = $feature),+));
+        has_all
     }};
 }
 
@@ -54,7 +54,7 @@ impl Sse42 {
     #[must_use]
     #[inline]
     pub fn detect() -> Option<Self> {
-        (has!("sse4.2") && has!("pclmulqdq")).then_some(Self(()))
+        has!("sse4.2", "pclmulqdq").then_some(Self(()))
     }
 
     /// Runs `batch` as code for this processor, with the checksum of small frames inlined into its loop.
@@ -74,8 +74,7 @@ impl Avx512 {
     #[must_use]
     #[inline]
     pub fn detect() -> Option<Self> {
-        let has_all = has!("avx512f") && has!("vpclmulqdq") && has!("bmi2");
-        Sse42::detect().filter(|_| has_all).map(Self)
+        Sse42::detect().filter(|_| has!("avx512f", "vpclmulqdq", "bmi2")).map(Self)
     }
 
     /// Runs `batch` as code for this processor, with the checksum inlined into its loop.
@@ -90,27 +89,12 @@ impl Avx512 {
     }
 }
 
-const SAME_LENGTH: &str = "a copy goes to as many bytes as it comes from";
-
-/// Up to this many bytes, storing each word of a chain beats calling the library's copy.
-const COPY_CHAIN_UP_TO: usize = 128;
-
 impl Crc32c for Sse42 {
     #[inline(always)]
     fn update(self, state: u32, bytes: &[u8]) -> u32 {
         /// From this many bytes on, three chains beat one.
         const THREE_CHAINS_FROM: usize = 192;
         if bytes.len() >= THREE_CHAINS_FROM { self.three_chains(state, bytes) } else { self.one_chain(state, bytes) }
-    }
-
-    #[inline(always)]
-    fn update_copying(self, state: u32, from: &[u8], to: &mut [u8]) -> u32 {
-        if from.len() <= COPY_CHAIN_UP_TO {
-            assert_eq!(from.len(), to.len(), "{SAME_LENGTH}");
-            return self.copy_chain(state, from, to);
-        }
-        to.copy_from_slice(from);
-        self.update(state, from)
     }
 }
 
@@ -120,16 +104,6 @@ impl Crc32c for Avx512 {
         /// From this many bytes on, folding beats a chain.
         const FOLD_FROM: usize = 64;
         if bytes.len() >= FOLD_FROM { self.fold(state, bytes) } else { self.0.one_chain(state, bytes) }
-    }
-
-    #[inline(always)]
-    fn update_copying(self, state: u32, from: &[u8], to: &mut [u8]) -> u32 {
-        if from.len() <= COPY_CHAIN_UP_TO {
-            assert_eq!(from.len(), to.len(), "{SAME_LENGTH}");
-            return self.0.copy_chain(state, from, to);
-        }
-        to.copy_from_slice(from);
-        self.update(state, from)
     }
 }
 
@@ -158,33 +132,6 @@ impl Sse42 {
             && let Some((word, behind)) = rest.split_first_chunk::<WORD>()
         {
             (wide, rest) = (self.words(wide, word), behind);
-        }
-        let spare_bits = rest.len().wrapping_neg() % WORD * 8;
-        self.odd_bytes(wide, u64::from_le_bytes(*last) >> spare_bits, spare_bits)
-    }
-
-    /// [`one_chain`](Self::one_chain) that stores what it reads.
-    #[inline(always)]
-    fn copy_chain(self, state: u32, from: &[u8], to: &mut [u8]) -> u32 {
-        let (Some(last), Some(last_place)) = (from.last_chunk::<WORD>(), to.last_chunk_mut::<WORD>()) else {
-            to.copy_from_slice(from);
-            return self.below_eight(state, from);
-        };
-        *last_place = *last;
-        let (mut wide, mut rest, mut to) = (u64::from(state), from, to);
-        while rest.len() > 4 * WORD
-            && let Some((block, behind)) = rest.split_first_chunk::<{ 4 * WORD }>()
-        {
-            let (place, places) = to.split_first_chunk_mut().expect(SAME_LENGTH);
-            *place = *block;
-            (wide, rest, to) = (self.words(wide, block), behind, places);
-        }
-        while rest.len() > WORD
-            && let Some((word, behind)) = rest.split_first_chunk::<WORD>()
-        {
-            let (place, places) = to.split_first_chunk_mut().expect(SAME_LENGTH);
-            *place = *word;
-            (wide, rest, to) = (self.words(wide, word), behind, places);
         }
         let spare_bits = rest.len().wrapping_neg() % WORD * 8;
         self.odd_bytes(wide, u64::from_le_bytes(*last) >> spare_bits, spare_bits)
@@ -296,12 +243,14 @@ impl Avx512 {
     /// Takes the odd bytes first, so that whole lanes are left.
     #[inline(always)]
     fn fold(self, state: u32, bytes: &[u8]) -> u32 {
-        let Some(first_word) = bytes.first_chunk::<WORD>() else {
-            return self.0.below_eight(state, bytes);
-        };
-        let spare = bytes.len().wrapping_neg() % WORD;
-        let mut state = self.0.odd_bytes(u64::from(state), u64::from_le_bytes(*first_word), spare * 8);
-        let mut rest = bytes.get(WORD - spare..).unwrap_or_default();
+        let (mut state, mut rest) = (state, bytes);
+        let odd = bytes.len() % WORD;
+        if odd != 0
+            && let Some(first_word) = bytes.first_chunk()
+        {
+            state = self.0.odd_bytes(u64::from(state), u64::from_le_bytes(*first_word), (WORD - odd) * 8);
+            rest = bytes.get(odd..).unwrap_or_default();
+        }
         if rest.len() % LANE != 0
             && let Some((word, behind)) = rest.split_first_chunk::<WORD>()
         {

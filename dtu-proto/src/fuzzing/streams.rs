@@ -4,7 +4,7 @@ use super::kernels;
 use crate::chunk::Chunk;
 use crate::codec::FrameCodec;
 use crate::counters::Counters;
-use crate::deframer::{Deframer, FIRST_CAPACITY, Storage};
+use crate::deframer::{Deframer, Storage};
 use crate::framing::{Framing, Malformed, Step, abandon_candidate, next_step};
 use crate::native::Native;
 use crate::testing::{Cuts, Dirty, End, Outcome, Piece, Pieces, deframe};
@@ -130,7 +130,7 @@ fn through_deframer<S: Storage>(
     drain: Drain,
     expected: &[Piece],
 ) -> (Outcome, Vec<Piece>) {
-    let bound = deframer.framing().max_frame_len().max(FIRST_CAPACITY);
+    let bound = deframer.max_capacity();
     let (mut pieces, mut pushed) = (Pieces::default(), 0);
     let mut missing = drain_steps(&mut deframer, drain, &mut pieces);
     for mut read in cuts.of(stream) {

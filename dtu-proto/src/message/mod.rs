@@ -298,6 +298,25 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The kind's name as `spec/session.md` writes it; `UNKNOWN` for one that this version does not know.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Register(_) => "REGISTER",
+            Self::Welcome(_) => "WELCOME",
+            Self::Refuse(_) => "REFUSE",
+            Self::Ping { .. } => "PING",
+            Self::Pong { .. } => "PONG",
+            Self::Data(_) => "DATA",
+            Self::Ack { .. } => "ACK",
+            Self::Close(_) => "CLOSE",
+            Self::Challenge { .. } => "CHALLENGE",
+            Self::Proof { .. } => "PROOF",
+            Self::Skip { .. } => "SKIP",
+            Self::Unknown(_) => "UNKNOWN",
+        }
+    }
+
     /// The kind byte.
     #[must_use]
     pub const fn kind(&self) -> u8 {

@@ -126,7 +126,18 @@ mod as_serde {
 
     impl fmt::Display for Hex<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            const DIGITS: [u8; 16] = *b"0123456789abcdef";
+            // Runs of digits, since a call of the formatter a byte is most of the time that printing a frame takes.
+            self.0.chunks(32).try_for_each(|bytes| {
+                let mut text = [0; 64];
+                let (pairs, _) = text.as_chunks_mut();
+                for ([high, low], byte) in pairs.iter_mut().zip(bytes) {
+                    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+                    (*high, *low) = (digit(byte >> 4), digit(byte & 0x0F));
+                }
+                let text = text.get(..bytes.len().saturating_mul(2)).unwrap_or_default();
+                f.write_str(core::str::from_utf8(text).map_err(|_| fmt::Error)?)
+            })
         }
     }
 }

@@ -1,0 +1,96 @@
+//! An entry as a line of JSON.
+
+use super::output::{Content, Origin, TransportName};
+use super::walk::{Entry, widen};
+use super::words::Hex;
+use dtu_proto::Message;
+use serde::{Serialize, Serializer};
+use std::io::{self, Write};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    origin: Option<OriginFields<'a>>,
+    offset: u64,
+    #[serde(flatten)]
+    what: What<'a>,
+}
+
+#[derive(Serialize)]
+struct OriginFields<'a> {
+    stream: &'a str,
+    transport: TransportName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum What<'a> {
+    Frame {
+        frame: u64,
+        #[serde(serialize_with = "hex")]
+        payload: &'a [u8],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device_stream: Option<String>,
+        message: Option<&'a Message<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<ErrorFields>,
+    },
+    Skipped {
+        skipped: u64,
+        cause: &'static str,
+    },
+    Gap {
+        gap: u64,
+    },
+}
+
+#[derive(Serialize)]
+struct ErrorFields {
+    name: &'static str,
+    text: String,
+}
+
+/// Writes the line of `entry`; `content` is what its frame says, if it is one.
+pub(super) fn write(
+    writer: &mut impl Write,
+    origin: Option<&Origin<'_>>,
+    entry: &Entry<'_>,
+    content: Option<&Content<'_>>,
+) -> io::Result<()> {
+    let (offset, what) = match entry {
+        Entry::Frame { offset, frame } => {
+            let message = content.map(|content| &content.message);
+            let device_stream = content.and_then(|content| content.device_stream);
+            let what = What::Frame {
+                frame: widen(frame.encoded_len()),
+                payload: frame.payload(),
+                // As hex text, like every opaque 64-bit number: readers that take it for a float would round it.
+                device_stream: device_stream.map(|stream| format!("{stream:016x}")),
+                message: message.and_then(|message| message.as_ref().ok()),
+                error: message
+                    .and_then(|message| message.as_ref().err())
+                    .map(|error| ErrorFields { name: error.name(), text: error.to_string() }),
+            };
+            (*offset, what)
+        }
+        Entry::Skipped(skip) => (skip.offset, What::Skipped { skipped: skip.bytes, cause: skip.cause.name() }),
+        Entry::Gap { offset, bytes } => (*offset, What::Gap { gap: *bytes }),
+    };
+    let origin = origin.map(|origin| OriginFields {
+        stream: origin.stream,
+        transport: origin.transport,
+        packet: origin.mark.map(|mark| mark.number),
+        time: origin.mark.and_then(|mark| mark.time),
+    });
+    serde_json::to_writer(&mut *writer, &Line { origin, offset, what })?;
+    writer.write_all(b"\n")
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde gives the field by reference
+fn hex<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Hex(bytes))
+}

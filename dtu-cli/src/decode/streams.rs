@@ -1,0 +1,242 @@
+//! The streams of a capture: each direction of a TCP connection is one, and each UDP datagram is one of its own.
+
+use super::output::{Origin, Output, TransportName};
+use super::packet::{Carried, Direction, Transport};
+use super::reassembly::{LeftOut, Piece, PieceSink, Reassembly, Segment};
+use super::walk::{Mark, PacketMark, Walk};
+use dtu_proto::Native;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+
+/// Directions of TCP connections that are followed at a time; the one that was silent longest is given up for a new one.
+const MAX_STREAMS: usize = 65_536;
+
+/// Bytes that all of them may hold together; above it the one that was silent longest is given up.
+const MAX_HELD: usize = 256 << 20;
+
+/// How long a hole may wait for a retransmission, in seconds of the capture.
+const HOLE_PATIENCE: f64 = 60.0;
+
+/// What the streams of a capture lost or left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Losses {
+    pub(super) left_out: LeftOut,
+    /// Streams that were given up because there were too many, or too many bytes in them.
+    pub(super) given_up: u64,
+}
+
+pub(super) struct Streams {
+    framing: Native,
+    streams: HashMap<Direction, Stream>,
+    /// The streams by the number of the packet that touched them last.
+    by_age: BTreeMap<u64, Direction>,
+    /// The sum of what the streams hold, in bytes.
+    held: usize,
+    losses: Losses,
+}
+
+struct Stream {
+    /// `source -> destination`, and which connection between these two it is from the second on.
+    label: String,
+    connection: u32,
+    reassembly: Reassembly,
+    walk: Walk,
+    opened: PacketMark,
+    touched: PacketMark,
+    /// Since when bytes have waited behind a hole.
+    hole_since: Option<f64>,
+    /// All is said; what comes late is still told from a new connection.
+    closed: bool,
+}
+
+impl Streams {
+    pub(super) fn new(framing: Native) -> Self {
+        let losses = Losses::default();
+        Self { framing, streams: HashMap::new(), by_age: BTreeMap::new(), held: 0, losses }
+    }
+
+    pub(super) const fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// Takes what a packet carries.
+    pub(super) fn take(&mut self, mark: PacketMark, carried: &Carried<'_>, out: &mut Output) -> io::Result<()> {
+        match carried.transport {
+            Transport::Udp => self.datagram(mark, carried, out),
+            Transport::Tcp { sequence, syn, fin, rst } => {
+                let first = sequence.wrapping_add(u32::from(syn));
+                while self.held > MAX_HELD {
+                    self.give_up_oldest(out)?;
+                }
+                self.begin(mark, carried.direction, first, syn, carried.payload.is_empty() && !fin, out)?;
+                // What a reset carries is no part of the stream.
+                let payload = if rst { &[] } else { carried.payload };
+                let segment = Segment { sequence: first, payload, cut: carried.cut, fin };
+                self.segment(mark, carried.direction, segment, rst, out)
+            }
+        }
+    }
+
+    /// Ends every stream, the oldest first.
+    pub(super) fn finish(&mut self, out: &mut Output) -> io::Result<()> {
+        let mut streams: Vec<Stream> = self.streams.drain().map(|(_, stream)| stream).collect();
+        streams.sort_by_key(|stream| stream.opened.number);
+        self.by_age.clear();
+        for stream in streams {
+            self.end(stream, out)?;
+        }
+        Ok(())
+    }
+
+    fn datagram(&self, mark: PacketMark, carried: &Carried<'_>, out: &mut Output) -> io::Result<()> {
+        let label = label(carried.direction, 1);
+        let mut walk = Walk::new(self.framing);
+        let sink = &mut |mark, entry: super::walk::Entry<'_>| {
+            out.entry(Some(&Origin { stream: &label, transport: TransportName::Udp, mark }), &entry)
+        };
+        walk.feed(Some(mark), carried.payload, sink)?;
+        match carried.cut {
+            0 => walk.finish(Some(mark), sink),
+            cut => walk.gap(Some(mark), super::walk::widen(cut), sink),
+        }
+    }
+
+    /// Sees to it that there is a stream for the segment, if it needs one.
+    fn begin(
+        &mut self,
+        mark: PacketMark,
+        direction: Direction,
+        first: u32,
+        syn: bool,
+        says_nothing: bool,
+        out: &mut Output,
+    ) -> io::Result<()> {
+        let connection = match self.streams.get(&direction) {
+            None if says_nothing && !syn => return Ok(()),
+            None => 1,
+            // A SYN that is repeated, or came late, begins nothing.
+            Some(stream) if !syn || stream.reassembly.first() == first => return Ok(()),
+            Some(stream) => stream.connection + 1,
+        };
+        self.remove(direction, out)?;
+        while self.streams.len() >= MAX_STREAMS {
+            self.give_up_oldest(out)?;
+        }
+        let stream = Stream {
+            label: label(direction, connection),
+            connection,
+            reassembly: Reassembly::new(first),
+            walk: Walk::new(self.framing),
+            opened: mark,
+            touched: mark,
+            hole_since: None,
+            closed: false,
+        };
+        self.by_age.insert(mark.number, direction);
+        self.streams.insert(direction, stream);
+        Ok(())
+    }
+
+    fn segment(
+        &mut self,
+        mark: PacketMark,
+        direction: Direction,
+        segment: Segment<'_>,
+        rst: bool,
+        out: &mut Output,
+    ) -> io::Result<()> {
+        let Some(stream) = self.streams.get_mut(&direction) else { return Ok(()) };
+        self.by_age.remove(&stream.touched.number);
+        self.by_age.insert(mark.number, direction);
+        stream.touched = mark;
+        self.held -= stream.held();
+        let ended = rst && segment.sequence == stream.reassembly.awaited() && !stream.reassembly.has_hole();
+        stream.pieces(out, |reassembly, sink| reassembly.segment(segment, sink))?;
+        if stream.has_lost_patience() {
+            stream.pieces(out, Reassembly::give_up)?;
+        }
+        if !stream.closed && (ended || stream.reassembly.is_closed()) {
+            stream.close(out)?;
+        }
+        self.held += stream.held();
+        Ok(())
+    }
+
+    fn give_up_oldest(&mut self, out: &mut Output) -> io::Result<()> {
+        let (_, &oldest) = self.by_age.first_key_value().expect("there are streams, and each has its age");
+        if self.streams.get(&oldest).is_some_and(|stream| !stream.closed) {
+            self.losses.given_up += 1;
+        }
+        self.remove(oldest, out)
+    }
+
+    fn remove(&mut self, direction: Direction, out: &mut Output) -> io::Result<()> {
+        let Some(stream) = self.streams.remove(&direction) else { return Ok(()) };
+        self.by_age.remove(&stream.touched.number);
+        self.held -= stream.held();
+        self.end(stream, out)
+    }
+
+    fn end(&mut self, mut stream: Stream, out: &mut Output) -> io::Result<()> {
+        if !stream.closed {
+            stream.close(out)?;
+        }
+        let (sum, left_out) = (&mut self.losses.left_out, stream.reassembly.left_out());
+        sum.repeated += left_out.repeated;
+        sum.before += left_out.before;
+        sum.behind += left_out.behind;
+        Ok(())
+    }
+}
+
+impl Stream {
+    fn held(&self) -> usize {
+        self.reassembly.held() + self.walk.held()
+    }
+
+    /// Hands what `give` makes available to the walk, and its entries to the output.
+    fn pieces(
+        &mut self,
+        out: &mut Output,
+        give: impl FnOnce(&mut Reassembly, PieceSink<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mark = Some(self.touched);
+        let mut sink = sink(&self.label, out);
+        let walk = &mut self.walk;
+        give(&mut self.reassembly, &mut |piece| match piece {
+            Piece::Bytes(bytes) => walk.feed(mark, bytes, &mut sink),
+            Piece::Gap(missing) => walk.gap(mark, missing, &mut sink),
+        })
+    }
+
+    fn has_lost_patience(&mut self) -> bool {
+        if !self.reassembly.has_hole() {
+            self.hole_since = None;
+            return false;
+        }
+        let Some(now) = self.touched.time else { return false };
+        let since = *self.hole_since.get_or_insert(now);
+        let lost = now - since > HOLE_PATIENCE;
+        if lost {
+            self.hole_since = None;
+        }
+        lost
+    }
+
+    fn close(&mut self, out: &mut Output) -> io::Result<()> {
+        self.closed = true;
+        self.pieces(out, Reassembly::finish)?;
+        self.walk.finish(Some(self.touched), &mut sink(&self.label, out))
+    }
+}
+
+fn sink(label: &str, out: &mut Output) -> impl FnMut(Mark, super::walk::Entry<'_>) -> io::Result<()> {
+    move |mark, entry| out.entry(Some(&Origin { stream: label, transport: TransportName::Tcp, mark }), &entry)
+}
+
+fn label(Direction { source, destination }: Direction, connection: u32) -> String {
+    match connection {
+        1 => format!("{source} -> {destination}"),
+        _ => format!("{source} -> {destination} #{connection}"),
+    }
+}

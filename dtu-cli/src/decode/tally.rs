@@ -1,0 +1,66 @@
+//! What was seen, in one line.
+
+use super::output::Content;
+use super::walk::{Entry, widen};
+use super::words::Bytes;
+use core::fmt;
+use std::collections::BTreeMap;
+
+/// Counts of frames by kind and of bytes by cause.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    frames: u64,
+    frame_bytes: u64,
+    /// Messages by their kind byte, so that they are listed in the order of the specification.
+    messages: BTreeMap<u8, (&'static str, u64)>,
+    no_message: u64,
+    skipped: BTreeMap<&'static str, u64>,
+    missing: u64,
+}
+
+impl Tally {
+    pub(super) fn record(&mut self, entry: &Entry<'_>, content: Option<&Content<'_>>) {
+        match entry {
+            Entry::Frame { frame, .. } => {
+                self.frames += 1;
+                self.frame_bytes += widen(frame.encoded_len());
+            }
+            Entry::Skipped(skip) => *self.skipped.entry(skip.cause.name()).or_default() += skip.bytes,
+            Entry::Gap { bytes, .. } => self.missing += bytes,
+        }
+        match content.map(|content| &content.message) {
+            Some(Ok(message)) => {
+                // All unknown kinds are one row, the last.
+                let name = message.name();
+                let row = if name == "UNKNOWN" { u8::MAX } else { message.kind() };
+                self.messages.entry(row).or_insert((name, 0)).1 += 1;
+            }
+            Some(Err(_)) => self.no_message += 1,
+            None => {}
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let skipped: u64 = self.skipped.values().sum();
+        let plural = if self.frames == 1 { "" } else { "s" };
+        write!(f, "{} frame{plural} in {}", self.frames, Bytes(self.frame_bytes + skipped))?;
+        let messages = self.messages.values().map(|(name, count)| format!("{count} {name}"));
+        let no_message = (self.no_message > 0).then(|| format!("{} no message", self.no_message));
+        list(f, " (", messages.chain(no_message), ")")?;
+        if skipped > 0 {
+            write!(f, "; {} skipped", Bytes(skipped))?;
+            list(f, " (", self.skipped.iter().map(|(cause, bytes)| format!("{bytes} {cause}")), ")")?;
+        }
+        if self.missing > 0 {
+            write!(f, "; {} missing from the capture", Bytes(self.missing))?;
+        }
+        Ok(())
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, open: &str, items: impl Iterator<Item = String>, close: &str) -> fmt::Result {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() { Ok(()) } else { write!(f, "{open}{}{close}", items.join(", ")) }
+}

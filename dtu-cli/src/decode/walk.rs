@@ -1,0 +1,181 @@
+//! One stream of bytes through a deframer: entries with their offsets, neighbouring skips of one cause merged.
+
+use dtu_proto::deframer::FIRST_CAPACITY;
+use dtu_proto::{Deframer, Frame, Framing as _, Malformed, Native, Step};
+use std::io;
+
+/// How many bytes of a skip are kept to be shown; a skip may be longer than the memory.
+pub(super) const SKIP_SHOWN: usize = 64;
+
+/// What is at a place of a stream. The lengths of a stream's entries add up to the stream.
+#[derive(Debug)]
+pub(super) enum Entry<'a> {
+    /// A frame.
+    Frame { offset: u64, frame: Frame<'a> },
+    /// Bytes that belong to no frame.
+    Skipped(&'a Skip),
+    /// Bytes that the capture does not have.
+    Gap { offset: u64, bytes: u64 },
+}
+
+/// Neighbouring skips of one cause.
+#[derive(Debug)]
+pub(super) struct Skip {
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    /// The cause of the first of them, with its numbers.
+    pub(super) cause: Malformed,
+    /// How many skips were merged. For every cause but noise, that is the number of candidates.
+    pub(super) merged: u64,
+    /// The first bytes, at most [`SKIP_SHOWN`].
+    pub(super) head: Vec<u8>,
+    mark: Mark,
+}
+
+/// The packet of a capture that brought the bytes judged last; nothing for other input.
+pub(super) type Mark = Option<PacketMark>;
+
+/// A packet's place in its capture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct PacketMark {
+    /// The packet's number in the file, from 1.
+    pub(super) number: u64,
+    /// Seconds since 1970, where the capture says it.
+    pub(super) time: Option<f64>,
+}
+
+/// Takes entries as they are found.
+pub(super) trait Sink: FnMut(Mark, Entry<'_>) -> io::Result<()> {}
+impl<S: FnMut(Mark, Entry<'_>) -> io::Result<()>> Sink for S {}
+
+/// The walk over one stream.
+#[derive(Debug)]
+pub(super) struct Walk {
+    deframer: Deframer<Native, Vec<u8>>,
+    /// No less than the memory of the deframer, in bytes.
+    held: usize,
+    /// Where the first byte without a verdict stands in the stream.
+    offset: u64,
+    /// The skip that may still grow; it ends at `offset`.
+    pending: Option<Skip>,
+}
+
+impl Walk {
+    pub(super) fn new(framing: Native) -> Self {
+        Self { deframer: Deframer::new(framing), held: 0, offset: 0, pending: None }
+    }
+
+    /// The memory of what waits for a verdict, in bytes, at the most.
+    pub(super) const fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Takes the next bytes of the stream.
+    pub(super) fn feed(&mut self, mark: Mark, mut bytes: &[u8], sink: &mut impl Sink) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let taken = self.deframer.push(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            // The buffer doubles up to the longest frame, and is given back when it is empty.
+            let longest = self.deframer.framing().max_frame_len().max(FIRST_CAPACITY);
+            self.held = self.held.max((2 * self.deframer.buffered()).clamp(FIRST_CAPACITY, longest));
+            self.drain(mark, sink)?;
+            if self.deframer.buffered() == 0 {
+                self.held = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that `missing` bytes of the stream will never come: no candidate reaches across them.
+    pub(super) fn gap(&mut self, mark: Mark, missing: u64, sink: &mut impl Sink) -> io::Result<()> {
+        self.finish(mark, sink)?;
+        sink(mark, Entry::Gap { offset: self.offset, bytes: missing })?;
+        self.offset += missing;
+        Ok(())
+    }
+
+    /// Says that no bytes follow: incomplete candidates are given up one after the other.
+    pub(super) fn finish(&mut self, mark: Mark, sink: &mut impl Sink) -> io::Result<()> {
+        loop {
+            let head = Head::of(self.deframer.unjudged());
+            let Some(step) = self.deframer.abandon_candidate() else { break };
+            if let Step::Skipped { bytes, cause } = step {
+                self.skip(mark, bytes, cause, &head, sink)?;
+            }
+            self.drain(mark, sink)?;
+        }
+        self.held = 0;
+        self.flush(sink)
+    }
+
+    fn drain(&mut self, mark: Mark, sink: &mut impl Sink) -> io::Result<()> {
+        loop {
+            let head = Head::of(self.deframer.unjudged());
+            match self.deframer.next_step() {
+                Step::Frame(frame) => {
+                    if let Some(skip) = self.pending.take() {
+                        sink(skip.mark, Entry::Skipped(&skip))?;
+                    }
+                    sink(mark, Entry::Frame { offset: self.offset, frame })?;
+                    self.offset += widen(frame.encoded_len());
+                }
+                Step::Skipped { bytes, cause } => self.skip(mark, bytes, cause, &head, sink)?,
+                Step::NeedMore { .. } => return Ok(()),
+            }
+        }
+    }
+
+    fn skip(
+        &mut self,
+        mark: Mark,
+        bytes: usize,
+        cause: Malformed,
+        head: &Head,
+        sink: &mut impl Sink,
+    ) -> io::Result<()> {
+        if self.pending.as_ref().is_some_and(|pending| pending.cause.name() != cause.name()) {
+            self.flush(sink)?;
+        }
+        let offset = self.offset;
+        let skip =
+            self.pending.get_or_insert_with(|| Skip { offset, bytes: 0, cause, merged: 0, head: Vec::new(), mark });
+        skip.bytes += widen(bytes);
+        skip.merged += 1;
+        // Only noise is longer than what is kept, and then the rest of the skip is not shown either.
+        let shown = head.bytes().iter().take(bytes).take(SKIP_SHOWN - skip.head.len());
+        skip.head.extend(shown);
+        self.offset += widen(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+        match self.pending.take() {
+            Some(skip) => sink(skip.mark, Entry::Skipped(&skip)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A copy of the first bytes without a verdict, in case they are going to be skipped.
+struct Head {
+    bytes: [u8; SKIP_SHOWN],
+    len: usize,
+}
+
+impl Head {
+    fn of(unjudged: &[u8]) -> Self {
+        let mut bytes = [0; SKIP_SHOWN];
+        let len = unjudged.len().min(SKIP_SHOWN);
+        bytes[..len].copy_from_slice(&unjudged[..len]);
+        Self { bytes, len }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// A length in memory as a length in a stream.
+pub(super) fn widen(len: usize) -> u64 {
+    u64::try_from(len).expect("no target has a usize of more than 64 bits")
+}

@@ -1,0 +1,17 @@
+//! What the crate promises, held against oracles, known answers and the committed corpus.
+
+#[cfg(feature = "testing")]
+mod corpus;
+#[cfg(feature = "testing")]
+mod deframer;
+#[cfg(feature = "testing")]
+mod frames;
+#[cfg(feature = "testing")]
+mod messages;
+#[cfg(feature = "testing")]
+mod streams;
+
+#[cfg(not(feature = "testing"))]
+#[test]
+#[ignore = "the suite needs `--features testing` (or `--all-features`)"]
+fn suite() {}

@@ -1,0 +1,80 @@
+# What CI runs, step by step. `just ci` is all of it; `.ci/run` installs the tools and calls it.
+
+export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+fuzz_targets := "frame_decode frame_roundtrip message_decode message_roundtrip deframe_chunks checksum"
+
+# Lists the steps.
+default:
+    @just --list
+
+# All that CI runs, in its order.
+ci: test fmt spelling clippy docs features vectors no-std dissector fuzz demo bench-quick
+
+# The README's test command.
+test:
+    cargo test --workspace --all-features
+
+# Rust and TOML formatting.
+fmt:
+    cargo fmt --all --check
+    taplo fmt --check
+
+# Spelling of code and prose.
+spelling:
+    typos
+
+# Lints of all targets, warnings denied; then of what stands outside the workspace.
+clippy:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cd fuzz && cargo clippy --all-targets -- -D warnings
+
+# Documentation, warnings denied.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+# Every combination of features compiles without a warning; the machines compile without tokio.
+features:
+    cargo hack clippy --package dtu-proto --package dtu-net --feature-powerset --no-dev-deps -- -D warnings
+
+# The golden vectors are what their independent generator gives.
+vectors:
+    python3 spec/vectors/reference.py --check
+
+# The codec links without std and without an allocator, and the proof notices when one leaks in.
+no-std:
+    no-std-proof/prove.sh
+
+# The Wireshark dissector against tshark; unlike `just test`, a missing tshark fails here.
+dissector:
+    tshark --version | head -n 1
+    cargo test --package dtu-proto --all-features --test dissector -- --nocapture
+
+# A pass of each fuzz target over the committed corpus; finds go to target/fuzz-corpus. Needs nightly and cargo-fuzz.
+fuzz seconds="20":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for target in {{ fuzz_targets }}; do
+        mkdir -p "target/fuzz-corpus/$target"
+        echo "fuzz $target for {{ seconds }} s"
+        cargo +nightly fuzz run --fuzz-dir fuzz "$target" "target/fuzz-corpus/$target" "corpus/$target" \
+            -- -max_total_time={{ seconds }} -max_len=65536 -rss_limit_mb=2048 -print_final_stats=1 2>&1 \
+            | tee "target/fuzz-$target.log" | grep -E "stat::|ERROR|panicked|Test unit" || true
+        grep -q "stat::number_of_executed_units" "target/fuzz-$target.log"
+        ! grep -qE "ERROR|panicked" "target/fuzz-$target.log"
+    done
+
+# A server and devices over a damaged link; fails unless every intact frame arrived.
+demo:
+    cargo run --release --package dtu-cli -- demo
+
+# Every bench once: that it runs and that all contestants agree.
+bench-quick:
+    cargo bench --package dtu-benches -- --test
+
+# The full benches; ends with the table of ratios.
+bench:
+    cargo bench --package dtu-benches
+
+# Instructions a frame, by callgrind.
+instructions:
+    benches/instructions.sh
