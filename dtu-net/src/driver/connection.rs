@@ -145,7 +145,8 @@ impl<R: Role> Connection<R> {
     fn grant(&mut self, wishes: Pending) {
         if let Some(next) = wishes.commit {
             // A number that was never delivered is the application's mistake. It costs the acknowledgement, so it is seen.
-            debug_assert_eq!(self.link.commit(next), Ok(()));
+            let taken = self.link.commit(next);
+            debug_assert_eq!(taken, Ok(()));
         }
         if let Some((code, reason)) = wishes.close {
             self.link.close(code, Reason::new(&reason).unwrap_or(Reason::EMPTY));
