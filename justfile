@@ -30,6 +30,7 @@ clippy:
 
 # Documentation, warnings denied.
 docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
 
 # Every combination of features compiles without a warning; the machines compile without tokio.

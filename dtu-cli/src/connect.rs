@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  dtu connect gateway.example:7055 --id meter-7 --serial /dev/ttyUSB0 --baud 9600
-  dtu connect gateway.example:7055 --id meter-7 --serial /dev/ttyS1 --baud 2400 --parity even --gap 50
-  printf '\\001\\003\\000\\000\\000\\002\\304\\013' | dtu connect 127.0.0.1:7055 --id test")]
+  dtu connect gateway.example:55125 --id meter-7 --serial /dev/ttyUSB0 --baud 9600
+  dtu connect gateway.example:55125 --id meter-7 --serial /dev/ttyS1 --baud 2400 --parity even --gap 50
+  printf '\\001\\003\\000\\000\\000\\002\\304\\013' | dtu connect 127.0.0.1:55125 --id test")]
 pub(crate) struct Args {
     /// The server, as HOST:PORT.
     addr: String,

@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return output_failed(error);
     }
     // Nobody may be reading standard error any more; that is no reason to fail.
-    if out.is_text() {
+    if out.is_text() && !(broken.is_some() && out.tally().is_empty()) {
         let _ = writeln!(io::stderr(), "dtu: {}", out.tally());
     }
     if let Some(notes) = notes.filter(|notes| !notes.is_empty()) {

@@ -110,8 +110,13 @@ async fn demo(args: &Args, seed: u64) -> anyhow::Result<Balance> {
         devices.spawn(async move { (number, plan.run(addr).await) });
     }
     let end = begin + Duration::from_secs(u64::from(args.seconds));
+    let interrupted = crate::stop::signal()?;
     let timer = tokio::spawn(async move {
-        tokio::time::sleep_until(end).await;
+        // Who interrupts it gets the balance of what was sent until then.
+        tokio::select! {
+            () = tokio::time::sleep_until(end) => {}
+            () = interrupted => {}
+        }
         stop.cancel();
     });
     let mut reports = HashMap::new();
@@ -149,7 +154,7 @@ async fn draw(live: Arc<Live>) {
         let seconds = begin.elapsed().as_secs_f64();
         let megabytes = bytes as f64 / 1e6;
         eprint!(
-            "{CLEAR_LINE}{seconds:5.1} s  {sent} sent  {intact} intact  {delivered} delivered  {skipped} bytes skipped  {:.1} MB/s",
+            "{CLEAR_LINE}{seconds:4.1} s  sent {sent}  intact {intact}  delivered {delivered}  {:.1} MB/s",
             megabytes / seconds.max(0.001),
         );
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// Frames, links and sessions of data transfer units (DTUs).
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(name = "dtu", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

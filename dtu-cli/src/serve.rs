@@ -26,13 +26,20 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// Every line has `event`, `connection` (numbered from 1) and `peer`, and `device` once it is known. The events are
 /// `registered`, `data` (`seq`, `channel`, `body` in hex, `missing` where numbers before it did not come), `skipped`
-/// (`bytes`, `cause`) and `closed` (`cause`, `text`, `reason` and counters). DATA is acknowledged after its line is
-/// written; when it cannot be written, nothing is, and the server ends.
+/// (`bytes`, `cause`, `text`) and `closed` (`cause`, `text`, `reason` and counters). DATA is acknowledged after its line is
+/// written; when it cannot be written, nothing is, and the server ends. It only receives so far: nothing is sent down.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Causes:
+  skipped  magic, length_guard, over_limit, checksum, abandoned: bytes that are no frame;
+           message, unknown_kind, repeated: whole frames that give no event
+  closed   closed, peer_closed, turned_away, disconnected, transport, not_identified,
+           too_much_before_register, silent, stalled, not_read; or the rule the peer broke: first_message,
+           first_message_malformed, version, registered_twice, unexpected_message, ack_ahead
+
 Examples:
-  dtu serve --listen 0.0.0.0:7055
-  dtu serve --listen '[::]:7055' --max-payload 1024 --heartbeat 60
+  dtu serve --listen 127.0.0.1:55125
+  dtu serve --listen '[::1]:55125' --max-payload 1024 --heartbeat 60
   dtu serve --listen 127.0.0.1:0 | jq -r 'select(.event == \"data\") | .body'")]
 pub(crate) struct Args {
     /// The address to listen on; port 0 takes a free one, which is told on stderr.

@@ -19,6 +19,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Whether nothing was recorded.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames == 0 && self.skipped.is_empty() && self.missing == 0
+    }
+
     pub(super) fn record(&mut self, entry: &Entry<'_>, content: Option<&Content<'_>>) {
         match entry {
             Entry::Frame { frame, .. } => {

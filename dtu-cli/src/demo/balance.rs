@@ -100,7 +100,7 @@ impl core::fmt::Display for Balance {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         writeln!(
             f,
-            "seed {}, {} devices, {:.1} s, {} frames in 1000 damaged on the way",
+            "seed {}, {} devices, {:.1} s; {} places in 1000 damaged",
             self.seed,
             self.devices,
             self.seconds,
@@ -119,7 +119,11 @@ impl core::fmt::Display for Balance {
         ] {
             writeln!(f, "  {name:<14}{figure:>12}  {what}")?;
         }
-        writeln!(f, "damage of the first {} frames of each device: {}", self.damage_frames, self.damage)?;
+        writeln!(
+            f,
+            "digest of the damage to the first {} frames a device, the same for the same seed: {}",
+            self.damage_frames, self.damage
+        )?;
         f.write_str(if self.holds() {
             "balance holds: every intact frame was delivered once, and nothing else"
         } else {

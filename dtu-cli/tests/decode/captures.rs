@@ -214,7 +214,7 @@ fn a_datagram_is_a_stream_of_its_own() {
     assert_eq!(lines[0]["message"], json!({"kind": "ACK", "receive_next": 42}));
     assert_eq!(lines[1]["cause"], "abandoned");
     assert_eq!(lines[2]["cause"], "magic");
-    let text = "message ends in stream, which takes 8 bytes of which 5 are there";
+    let text = "message ends in stream: bytes needed 8, there 5";
     assert_eq!(lines[3]["error"], json!({"name": "truncated", "text": text}));
     assert_eq!(lines[4]["error"]["name"], "truncated");
 }

@@ -13,7 +13,7 @@
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # async fn run() -> std::io::Result<()> {
-//! let mut server = TcpServer::bind("0.0.0.0:7055".parse().unwrap(), ServerConfig::default(), CancellationToken::new())?;
+//! let mut server = TcpServer::bind("127.0.0.1:55125".parse().unwrap(), ServerConfig::default(), CancellationToken::new())?;
 //! while let Some(event) = server.next_event().await {
 //!     if let ServerEvent::Link { device: Some(device), event: Event::Data { seq, body, .. }, session, .. } = event {
 //!         println!("{device} sent {body:?}");

@@ -117,9 +117,9 @@ impl fmt::Display for MessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated { field, needed, available } => {
-                write!(f, "message ends in {field}, which takes {needed} bytes of which {available} are there")
+                write!(f, "message ends in {field}: bytes needed {needed}, there {available}")
             }
-            Self::Trailing { bytes } => write!(f, "{bytes} bytes behind the last field of the message"),
+            Self::Trailing { bytes } => write!(f, "bytes behind the last field of the message: {bytes}"),
             Self::NotUtf8 { field, valid_up_to } => write!(f, "{field} is not UTF-8 from its byte {valid_up_to} on"),
             Self::Length { field, length, min, max } => {
                 write!(f, "{field} has {length} bytes, {min} to {max} are allowed")
