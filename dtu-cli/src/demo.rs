@@ -152,9 +152,10 @@ async fn draw(live: Arc<Live>) {
         let [sent, intact, delivered, bytes, skipped] =
             [&live.sent, &live.intact, &live.delivered, &live.line_bytes, &live.skipped_bytes].map(Live::read);
         let seconds = begin.elapsed().as_secs_f64();
-        let megabytes = bytes as f64 / 1e6;
+        let [megabytes, skipped] = [bytes, skipped].map(|bytes| bytes as f64 / 1e6);
+        // Fits 80 columns up to seven digits each: a line that wraps cannot be drawn over.
         eprint!(
-            "{CLEAR_LINE}{seconds:4.1} s  sent {sent}  intact {intact}  delivered {delivered}  {:.1} MB/s",
+            "{CLEAR_LINE}{seconds:4.1} s  sent {sent}  intact {intact}  delivered {delivered}  skipped {skipped:.0} MB  {:.0} MB/s",
             megabytes / seconds.max(0.001),
         );
     }
