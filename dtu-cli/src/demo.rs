@@ -251,7 +251,6 @@ impl Books {
             balance.delivered += delivered.count();
             balance.lost += report.intact.without(delivered);
             balance.unexpected += delivered.without(&report.intact);
-            balance.damage_frames = balance.damage_frames.min(report.sent);
             digest.add(&report.digest.0.to_be_bytes());
         }
         balance.damage = format!("{:016x}", digest.0);

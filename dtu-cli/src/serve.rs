@@ -107,6 +107,9 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         }
     };
     let (server, outcome) = printed.context("the printer ended without a word")?;
+    if server.untold() > 0 {
+        eprintln!("dtu: {} connections turned away or failed without a line, as stdout was behind", server.untold());
+    }
     // Sessions that are still open are told; one that does not listen is cut off.
     let _cut_off = timeout(GRACE, server.shut_down()).await;
     outcome.context("cannot write events to stdout")

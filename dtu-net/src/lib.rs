@@ -13,7 +13,7 @@
 //! | numbers | DATA is delivered once, in ascending order. Where one was damaged on the way, the next says how many are missing, and no ACK passes the gap |
 //! | ACK | goes out when the application commits, never on arrival |
 //! | heartbeat | a device that hears nothing for the announced time sends PING, and ends the link after three without an answer; a server waits twice the announced time. Every byte received is life |
-//! | window | no more DATA without ACK than announced; a window that stays full for 60 s ends the link |
+//! | window | a sender has no more DATA without ACK than announced; a window that stays full for 60 s ends the link |
 //! | dirt | skipped, reported with its cause, and no reason to end a registered link |
 
 mod device;

@@ -90,14 +90,16 @@ impl<R: Role> Link<R> {
     /// Takes bytes that are somewhere else already.
     pub fn handle_bytes(&mut self, now: Instant, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.is_ended() {
-            let room = self.spare_capacity_mut();
-            let count = room.len().min(bytes.len());
-            let (taken, rest) = bytes.split_at(count);
-            for (to, from) in room.iter_mut().zip(taken) {
-                *to = *from;
+            let count = self.deframer.push(bytes);
+            if count == 0 {
+                // Only a link that waits for a decision leaves its buffer full.
+                let limit = self.deframer.buffered();
+                let cause = Ended::TooMuchBeforeRegister { received: limit.saturating_add(bytes.len()), limit };
+                return self.role.end_unopened(&mut self.core, cause);
             }
-            self.handle_received(now, count);
-            bytes = rest;
+            self.core.heard(now, count);
+            self.drain(now);
+            bytes = bytes.get(count..).unwrap_or_default();
         }
     }
 
@@ -141,7 +143,7 @@ impl<R: Role> Link<R> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let core = &self.core;
-        let waiting = self.deframer.buffered() > 0;
+        let waiting = self.deframer.buffered() > 0 && core.state != State::Deciding;
         let inter_byte = waiting.then(|| (core.last_heard() + core.limits.inter_byte, Timer::InterByte));
         let of_state = match core.state {
             State::Ended => return None,
@@ -203,15 +205,19 @@ impl<R: Role> Link<R> {
 
     /// Gives up every candidate that waits; the line fell silent or ended.
     fn abandon(&mut self, now: Instant) {
+        if self.core.state == State::Deciding {
+            return;
+        }
         while let Some(step) = self.deframer.abandon_candidate() {
             self.core.handle_step(&mut self.role, now, step);
             self.drain(now);
         }
     }
 
-    /// Takes all steps there are.
-    fn drain(&mut self, now: Instant) {
-        loop {
+    /// Takes all steps there are. While a server's owner decides about a device, what it sends behind REGISTER waits, so
+    /// that nothing comes from a device that is then refused.
+    pub(crate) fn drain(&mut self, now: Instant) {
+        while self.core.state != State::Deciding {
             let step = self.deframer.next_step();
             if let Step::NeedMore { .. } = step {
                 break;
@@ -242,6 +248,7 @@ impl Core {
                 }
                 (_, Err(error)) => self.skipped(frame.encoded_len(), SkipCause::Message(error)),
                 (State::Opening, Ok(message)) => role.handle_opening(self, now, message),
+                // In `Deciding` no step is taken; the arm is there for the compiler.
                 (State::Deciding | State::Connected, Ok(message)) => {
                     if let Err(violation) = self.handle_message(now, &message, frame.encoded_len()) {
                         let violation = violation.unwrap_or_else(|| role.judge(&message));

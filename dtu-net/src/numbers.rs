@@ -5,7 +5,7 @@ use crate::error::{CommitAhead, Violation};
 use std::time::Instant;
 
 /// Whether `a` comes after `b`.
-const fn is_after(a: u32, b: u32) -> bool {
+pub(crate) const fn is_after(a: u32, b: u32) -> bool {
     let ahead = a.wrapping_sub(b);
     ahead != 0 && ahead < 1 << 31
 }

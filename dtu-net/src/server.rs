@@ -48,7 +48,8 @@ impl Link<Server> {
         Self::with_role(limits, stream, now, Server {})
     }
 
-    /// Lets the device in that [`Event::Register`] told of. Does nothing when there is none to let in.
+    /// Lets the device in that [`Event::Register`] told of, and takes what it sent meanwhile. Does nothing when there is
+    /// none to let in.
     pub fn welcome(&mut self, now: Instant) {
         let core = &mut self.core;
         if core.state == State::Deciding {
@@ -58,6 +59,7 @@ impl Link<Server> {
             let heartbeat_ms = u32::try_from(core.limits.heartbeat.as_millis()).unwrap_or(u32::MAX);
             let resume = core.resume();
             core.transmit(&Message::Welcome(Welcome { heartbeat_ms, window: core.limits.window, resume }));
+            self.drain(now);
         }
     }
 

@@ -184,12 +184,17 @@ impl Core {
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.acknowledge();
+        (!self.outbound.is_empty()).then(|| Bytes::from(mem::take(&mut self.outbound)))
+    }
+
+    /// Puts the ACK for what was committed behind what waits.
+    fn acknowledge(&mut self) {
         if self.state == State::Connected
             && let Some(receive_next) = self.incoming.take_acknowledgement()
         {
             self.encode(&Message::Ack { receive_next });
         }
-        (!self.outbound.is_empty()).then(|| Bytes::from(mem::take(&mut self.outbound)))
     }
 
     /// What happened next; the end comes last. `line` is what the deframer has counted.
@@ -233,9 +238,10 @@ impl Core {
         self.end_with(&Message::Close(Close { code, reason }), cause);
     }
 
-    /// Ends the link with a last message to the peer.
+    /// Ends the link with a last message to the peer, behind the ACK for what was committed.
     pub(crate) fn end_with(&mut self, message: &Message<'_>, cause: Ended) {
         if self.state != State::Ended {
+            self.acknowledge();
             self.encode(message);
             self.end(cause, "");
         }

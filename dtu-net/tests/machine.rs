@@ -466,3 +466,51 @@ fn random_bytes_neither_stop_nor_deceive_a_server() {
         assert_eq!(skipped, 2000, "seed {seed}: every byte is accounted for");
     }
 }
+
+#[test]
+fn what_stands_behind_register_waits_for_the_decision() {
+    let now = start();
+    let opening = [register(1), data(0, b"x")].concat();
+
+    let mut refused = server(now);
+    refused.handle_bytes(now, &opening);
+    assert!(matches!(refused.poll_event(), Some(Event::Register(_))));
+    assert!(refused.poll_event().is_none(), "nothing comes from a device that is not let in yet");
+    refused.refuse(RefuseCode::UNAUTHORIZED, SECOND, Reason::EMPTY);
+    assert!(matches!(refused.poll_event(), Some(Event::Closed { cause: Ended::TurnedAway(_), .. })));
+    assert!(refused.poll_event().is_none());
+
+    let mut welcomed = server(now);
+    welcomed.handle_bytes(now, &opening);
+    assert!(matches!(welcomed.poll_event(), Some(Event::Register(_))));
+    welcomed.welcome(now);
+    assert!(matches!(welcomed.poll_event(), Some(Event::Data { seq: 0, .. })));
+}
+
+#[test]
+fn bytes_behind_register_are_bounded() {
+    let now = start();
+    let mut server = server(now);
+    server.handle_bytes(now, &register(1));
+    server.handle_bytes(now, &vec![0; 1_000_000]);
+    assert!(matches!(server.poll_event(), Some(Event::Register(_))));
+    assert!(matches!(server.poll_event(), Some(Event::Closed { cause: Ended::TooMuchBeforeRegister { .. }, .. })));
+}
+
+#[test]
+fn what_was_committed_is_acknowledged_before_the_close() {
+    let now = start();
+    let mut server = server(now);
+    server.handle_bytes(now, &[register(1), data(0, b"x")].concat());
+    assert!(matches!(server.poll_event(), Some(Event::Register(_))));
+    server.welcome(now);
+    let _welcome = server.poll_transmit();
+    assert!(matches!(server.poll_event(), Some(Event::Data { .. })));
+    server.commit(1).unwrap();
+    server.close(CloseCode::DONE, Reason::EMPTY);
+    let last = [
+        frame(&Message::Ack { receive_next: 1 }),
+        frame(&Message::Close(Close { code: CloseCode::DONE, reason: Reason::EMPTY })),
+    ];
+    assert_eq!(server.poll_transmit().unwrap(), last.concat());
+}

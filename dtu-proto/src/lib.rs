@@ -80,7 +80,8 @@
 //!
 //! # Panics
 //!
-//! No input makes this crate panic. [`Deframer::commit`] panics when told of more bytes than there was room for.
+//! No input makes this crate panic. [`Deframer::commit`] panics when told of more bytes than there was room for, and
+//! [`Crc32c::update_copying`](checksum::Crc32c::update_copying) when its slices differ in length.
 #![no_std]
 // What must not happen on a device: a panic from an index, an overflow, a cast that cuts. Tests may.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]

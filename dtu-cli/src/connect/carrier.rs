@@ -91,14 +91,15 @@ impl Carrier {
 
     /// Waits until the server has let this device in.
     async fn welcomed(&mut self, stop: &mut Stop) -> anyhow::Result<()> {
-        let event = tokio::select! {
-            event = self.client.next_event() => event,
-            () = stop => bail!("stopped before the server let this device in"),
-        };
-        match event {
-            Some(Event::Welcomed { .. }) => Ok(()),
-            Some(event) => self.take(Step::Event(Some(event))),
-            None => bail!("the session ended without a word"),
+        loop {
+            let event = tokio::select! {
+                event = self.client.next_event() => event,
+                () = &mut *stop => bail!("stopped before the server let this device in"),
+            };
+            match event {
+                Some(Event::Welcomed { .. }) => return Ok(()),
+                event => self.take(Step::Event(event))?,
+            }
         }
     }
 

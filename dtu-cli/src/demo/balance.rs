@@ -90,9 +90,9 @@ pub(super) struct Balance {
 }
 
 impl Balance {
-    /// Whether all that stood whole came once, and nothing else.
+    /// Whether something was sent, and all that stood whole came once, and nothing else.
     pub(super) const fn holds(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.unexpected == 0 && self.delivered == self.intact
+        self.sent > 0 && self.lost == 0 && self.duplicated == 0 && self.unexpected == 0 && self.delivered == self.intact
     }
 }
 
@@ -129,5 +129,46 @@ impl core::fmt::Display for Balance {
         } else {
             "BALANCE DOES NOT HOLD"
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Balance {
+        Balance {
+            seed: 1,
+            seconds: 1.0,
+            devices: 1,
+            rate: 0.1,
+            sent: 10,
+            intact: 9,
+            delivered: 9,
+            lost: 0,
+            duplicated: 0,
+            unexpected: 0,
+            repeated: 1,
+            skipped_bytes: 30,
+            line_bytes: 300,
+            damage: String::new(),
+            damage_frames: 256,
+        }
+    }
+
+    #[test]
+    fn every_way_of_being_wrong_breaks_the_balance() {
+        assert!(good().holds());
+        let wrong = [
+            ("nothing was sent", Balance { sent: 0, intact: 0, delivered: 0, ..good() }),
+            ("lost", Balance { lost: 1, ..good() }),
+            ("duplicated", Balance { duplicated: 1, ..good() }),
+            ("unexpected", Balance { unexpected: 1, ..good() }),
+            ("delivered differs", Balance { delivered: 8, ..good() }),
+        ];
+        for (what, balance) in wrong {
+            assert!(!balance.holds(), "{what}");
+            assert!(balance.to_string().ends_with("BALANCE DOES NOT HOLD"), "{what}");
+        }
     }
 }

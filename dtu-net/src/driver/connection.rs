@@ -83,9 +83,14 @@ impl<R: Role> Connection<R> {
                 () = events.closed(), if !abandoned => {
                     abandoned = true;
                     waiting = None;
+                    let wishes = self.inbox.wishes.take();
+                    self.grant(wishes);
                     self.link.close(CloseCode::GOING_DOWN, Reason::EMPTY);
                 }
                 () = cancel.cancelled(), if !self.link.is_ended() => {
+                    // What was committed before is still acknowledged.
+                    let wishes = self.inbox.wishes.take();
+                    self.grant(wishes);
                     self.link.close(CloseCode::GOING_DOWN, Reason::EMPTY);
                 }
             }

@@ -11,6 +11,7 @@ use crate::link::Link;
 use crate::server::Server;
 use core::fmt;
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use dtu_proto::message::{CloseCode, Reason, Refuse, RefuseCode};
 use dtu_proto::{Message, Native};
@@ -80,7 +81,8 @@ impl fmt::Debug for ServerConfig {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerEvent {
-    /// On one connection. A registration has been answered already when it is told.
+    /// On one connection. A registration has been answered already when it is told: by WELCOME, or by a REFUSE that
+    /// [`Ended::TurnedAway`] then tells.
     Link {
         /// The number of the connection, from 1 in the order of acceptance.
         connection: u64,
@@ -104,6 +106,7 @@ pub struct TcpServer {
     events: mpsc::Receiver<ServerEvent>,
     tasks: TaskTracker,
     cancel: CancellationToken,
+    untold: Arc<AtomicU64>,
 }
 
 impl TcpServer {
@@ -128,16 +131,24 @@ impl TcpServer {
             sender,
             tasks: tasks.clone(),
             cancel: cancel.child_token(),
+            untold: Arc::default(),
         };
-        let cancel = front.cancel.clone();
+        let (cancel, untold) = (front.cancel.clone(), Arc::clone(&front.untold));
         tasks.spawn(front.run(listener));
-        Ok(Self { local_addr, events, tasks, cancel })
+        Ok(Self { local_addr, events, tasks, cancel, untold })
     }
 
     /// The address listened on, with the port that the system chose where none was asked for.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// How many connections were not accepted, or turned away as there was no room, without an event: the application was
+    /// behind with its events, and accepting does not wait for it.
+    #[must_use]
+    pub fn untold(&self) -> u64 {
+        self.untold.load(Ordering::Relaxed)
     }
 
     /// Waits for what happens next. `None` when the server has ended and everything is told.
@@ -191,9 +202,17 @@ struct Front {
     cancel: CancellationToken,
     seats: Arc<Semaphore>,
     seated: Seated,
+    untold: Arc<AtomicU64>,
 }
 
 impl Front {
+    /// Tells the application without waiting for it, or counts that it was not told.
+    fn tell(&self, event: ServerEvent) {
+        if self.sender.try_send(event).is_err() {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     async fn run(self, listener: TcpListener) {
         let mut connection: u64 = 0;
         loop {
@@ -204,8 +223,7 @@ impl Front {
             let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Whoever does not take events does not see this one either; it comes again while the want lasts.
-                    let _not_told = self.sender.try_send(ServerEvent::AcceptFailed(error));
+                    self.tell(ServerEvent::AcceptFailed(error));
                     continue;
                 }
             };
@@ -222,7 +240,7 @@ impl Front {
         let stream = match random_stream() {
             Ok(stream) => stream,
             Err(error) => {
-                let _not_told = self.sender.try_send(ServerEvent::AcceptFailed(error));
+                self.tell(ServerEvent::AcceptFailed(error));
                 return;
             }
         };
@@ -256,8 +274,7 @@ impl Front {
         let (session, _) = Inbox::new(0);
         let cause = Ended::TurnedAway(RefuseCode::BUSY);
         let event = Event::Closed { cause, reason: "".into(), counters: Box::<LinkCounters>::default() };
-        let told = ServerEvent::Link { connection, peer, device: None, session, event };
-        let _not_told = self.sender.try_send(told);
+        self.tell(ServerEvent::Link { connection, peer, device: None, session, event });
     }
 }
 

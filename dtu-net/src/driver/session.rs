@@ -1,6 +1,7 @@
 //! The application's hand on a connection, and the task's end of it.
 
 use crate::error::SendError;
+use crate::numbers::is_after;
 use bytes::Bytes;
 use core::mem;
 use dtu_proto::message::CloseCode;
@@ -38,10 +39,11 @@ pub(crate) struct Pending {
 }
 
 impl Session {
-    /// Sends a DATA message as soon as the window lets it through; returns when the connection's task has it in hand.
+    /// Queues a DATA message, which is sent as soon as the window lets it through; waits while the queue is full.
     ///
     /// That is no promise: what the peer took is told by [`Event::Acked`](crate::Event::Acked), in the order of the
-    /// calls. A future that is dropped before it is ready has sent nothing.
+    /// calls. What is still queued when the connection ends is not sent. A future that is dropped before it is ready has
+    /// queued nothing.
     ///
     /// # Errors
     ///
@@ -56,7 +58,9 @@ impl Session {
 
     /// Takes responsibility for all DATA below `next`. A later call with an earlier number changes nothing.
     pub fn commit(&self, next: u32) {
-        self.wishes.with(|pending| pending.commit = Some(next));
+        self.wishes.with(|pending| {
+            pending.commit = Some(pending.commit.filter(|before| is_after(*before, next)).unwrap_or(next));
+        });
     }
 
     /// Ends the session with a CLOSE. The first call counts.
@@ -77,6 +81,11 @@ impl Wishes {
     /// Waits for wishes and takes them. Loses none when it is dropped.
     pub(crate) async fn granted(&self) -> Pending {
         self.wake.notified().await;
+        self.take()
+    }
+
+    /// Takes the wishes there are.
+    pub(crate) fn take(&self) -> Pending {
         mem::take(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -93,5 +102,19 @@ impl Inbox {
         let (sender, outbox) = mpsc::channel(SEND_QUEUE);
         let wishes = Arc::<Wishes>::default();
         (Session { wishes: Arc::clone(&wishes), outbox: sender, max_body }, Self { wishes, outbox })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_commit_does_not_take_back_a_later_one() {
+        let (session, inbox) = Inbox::new(1);
+        for (commits, kept) in [([3, 1], 3), ([1, 3], 3), ([u32::MAX, 2], 2), ([2, u32::MAX], 2)] {
+            commits.into_iter().for_each(|next| session.commit(next));
+            assert_eq!(inbox.wishes.take().commit, Some(kept), "{commits:?}");
+        }
     }
 }

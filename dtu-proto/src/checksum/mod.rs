@@ -3,8 +3,8 @@
 //! Polynomial `0x1EDC6F41`, reflected, initial value and final XOR `0xFFFFFFFF`; listed as CRC-32/ISCSI in the
 //! catalogue of parametrised CRC algorithms, specified in RFC 3720 §12.1.
 //!
-//! There are two kernels: [`Portable`], safe tables for every target, and the CRC instruction of x86-64, used where
-//! the processor has it. [`Kernel::detect`] asks the processor; [`Kernel::run`] makes the choice once for a whole
+//! There are three kernels: [`Portable`], safe tables for every target, and two for x86-64, with SSE4.2 and with
+//! AVX-512. [`Kernel::detect`] asks the processor; [`Kernel::run`] makes the choice once for a whole
 //! batch of frames, because asking and calling once a frame costs more than the checksum of a small frame.
 //!
 //! ```

@@ -20,7 +20,7 @@ impl<I> FromExternalError<I, Self> for Malformed {
 /// # Errors
 ///
 /// [`Malformed::Magic`], [`Malformed::LengthGuard`], and [`Malformed::OverLimit`] for a length over `max_payload`
-/// bytes, in this order. `Incomplete` only while the bytes that came can still begin a header.
+/// bytes, in this order. `Incomplete` while fewer than a header's bytes came and they begin like the magic.
 #[inline(always)]
 pub fn header<'a, E>(max_payload: usize) -> impl Fn(&'a [u8]) -> IResult<&'a [u8], usize, E>
 where
