@@ -8,6 +8,7 @@ use crate::mavlink::AnyMessage;
 use crate::stream::{POSTCARD_CRC, Size, Stream};
 use bytes::{Bytes, BytesMut};
 use core::hint::black_box;
+use core::ops::Range;
 use dtu_proto::checksum::{Batch, Crc32c, Kernel};
 use dtu_proto::chunk::{Chunk, StepBuf};
 use dtu_proto::codec::FrameCodec;
@@ -178,13 +179,13 @@ fn refill(buffer: &mut BytesMut, line: &[u8]) {
 
 /// CRC-32C alone, by this project's kernel inlined into the loop, over every frame's header and payload.
 ///
-/// Where the frames stand is known beforehand, from a list of their lengths. The list is used even where all are
+/// Where the frames stand is known beforehand, from a list. The list is used even where all lengths are
 /// equal: given one length for all, the compiler takes the decisions that depend on it out of the loop, and what is
 /// left is not the checksum of a frame that has just come.
 pub struct Floor {
     line: Vec<u8>,
-    /// Lengths of the runs of bytes that checksums cover.
-    covered: Vec<u16>,
+    /// The runs of bytes that checksums cover.
+    covered: Vec<Range<u32>>,
 }
 
 impl Floor {
@@ -192,12 +193,18 @@ impl Floor {
     ///
     /// # Panics
     ///
-    /// When a frame is longer than 64 KiB.
+    /// When the line is longer than 4 GiB.
     #[must_use]
     pub fn new(stream: &Stream, line: &[u8]) -> Self {
-        let covered = stream.covered(line);
-        let covered = covered.into_iter().map(|run| u16::try_from(run.len()).expect("the sizes are shorter"));
-        Self { line: line.to_vec(), covered: covered.collect() }
+        let mut at = 0;
+        let range = |run: &[u8]| {
+            let start = at;
+            at += run.len() + CHECKSUM_LEN;
+            let [start, end] = [start, start + run.len()].map(|at| u32::try_from(at).expect("lines are short"));
+            start..end
+        };
+        let covered = stream.covered(line).into_iter().map(range).collect();
+        Self { line: line.to_vec(), covered }
     }
 }
 
@@ -220,20 +227,17 @@ pub fn floor_tally(stream: &Stream, line: &[u8]) -> Tally {
     tally
 }
 
-struct List<'a>(&'a [u8], &'a [u16]);
+struct List<'a>(&'a [u8], &'a [Range<u32>]);
 
 impl Batch for List<'_> {
     type Output = Tally;
     #[inline(always)]
     fn run<C: Crc32c>(self, crc: C) -> Tally {
-        let mut tally = Tally { frames: self.1.len(), ..Tally::default() };
-        let mut rest = self.0;
-        for &covered in self.1 {
-            let (covered, behind) = rest.split_at(usize::from(covered));
-            tally.mark ^= crc.checksum(covered);
-            rest = &behind[CHECKSUM_LEN..];
+        let mut mark = 0;
+        for Range { start, end } in self.1 {
+            mark ^= crc.checksum(&self.0[*start as usize..*end as usize]);
         }
-        tally
+        Tally { frames: self.1.len(), mark, ..Tally::default() }
     }
 }
 
