@@ -100,7 +100,7 @@ impl core::fmt::Display for Balance {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         writeln!(
             f,
-            "seed {}, {} devices, {:.1} s; {} places in 1000 damaged",
+            "seed {}, {} devices, {:.1} s; damage at {} in 1000 frames",
             self.seed,
             self.devices,
             self.seconds,
@@ -108,7 +108,7 @@ impl core::fmt::Display for Balance {
         )?;
         for (name, figure, what) in [
             ("sent", self.sent, "frames"),
-            ("intact", self.intact, "stood whole on the line behind the damager"),
+            ("intact", self.intact, "whole on the line: some damage stands beside a frame"),
             ("delivered", self.delivered, "reached the server's application"),
             ("lost", self.lost, "intact and not delivered"),
             ("duplicated", self.duplicated, "delivered more than once"),
@@ -119,11 +119,7 @@ impl core::fmt::Display for Balance {
         ] {
             writeln!(f, "  {name:<14}{figure:>12}  {what}")?;
         }
-        writeln!(
-            f,
-            "digest of the damage to the first {} frames a device, the same for the same seed: {}",
-            self.damage_frames, self.damage
-        )?;
+        writeln!(f, "damage digest {1} (first {0} frames a device)", self.damage_frames, self.damage)?;
         f.write_str(if self.holds() {
             "balance holds: every intact frame was delivered once, and nothing else"
         } else {
