@@ -104,6 +104,7 @@ pub mod framing;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod hex;
 pub mod message;
 pub mod native;
 pub mod parse;

@@ -2,9 +2,9 @@
 
 use super::output::{Content, Origin, TransportName};
 use super::walk::{Entry, widen};
-use super::words::Hex;
 use dtu_proto::Message;
-use serde::{Serialize, Serializer};
+use dtu_proto::hex::Hex;
+use serde::Serialize;
 use std::io::{self, Write};
 
 #[derive(Serialize)]
@@ -31,8 +31,7 @@ struct OriginFields<'a> {
 enum What<'a> {
     Frame {
         frame: u64,
-        #[serde(serialize_with = "hex")]
-        payload: &'a [u8],
+        payload: Hex<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         device_stream: Option<String>,
         message: Option<&'a Message<'a>>,
@@ -67,7 +66,7 @@ pub(super) fn write(
             let device_stream = content.and_then(|content| content.device_stream);
             let what = What::Frame {
                 frame: widen(frame.encoded_len()),
-                payload: frame.payload(),
+                payload: Hex(frame.payload()),
                 // As hex text, like every opaque 64-bit number: readers that take it for a float would round it.
                 device_stream: device_stream.map(|stream| format!("{stream:016x}")),
                 message: message.and_then(|message| message.as_ref().ok()),
@@ -88,9 +87,4 @@ pub(super) fn write(
     });
     serde_json::to_writer(&mut *writer, &Line { origin, offset, what })?;
     writer.write_all(b"\n")
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde gives the field by reference
-fn hex<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Hex(bytes))
 }

@@ -2,8 +2,9 @@
 
 use super::output::{Content, Origin};
 use super::walk::{Entry, SKIP_SHOWN, Skip, widen};
-use super::words::{Bytes, Words, digits};
+use super::words::{Bytes, Words};
 use anstyle::{AnsiColor, Style};
+use dtu_proto::hex::digits;
 use dtu_proto::{Frame, Malformed};
 use std::io::{self, Write};
 

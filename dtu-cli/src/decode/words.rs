@@ -2,6 +2,7 @@
 
 use core::fmt;
 use dtu_proto::Message;
+use dtu_proto::hex::Hex;
 use dtu_proto::message::{CloseCode, RefuseCode, Resume};
 
 /// A message in one line without control characters.
@@ -89,30 +90,6 @@ const fn close_name(code: CloseCode) -> Option<&'static str> {
         CloseCode::TIMED_OUT => Some("timed out"),
         CloseCode::REPLACED => Some("replaced"),
         _ => None,
-    }
-}
-
-/// The two hex digits of a byte.
-pub(super) const fn digits(byte: u8) -> [u8; 2] {
-    const fn digit(half: u8) -> u8 {
-        if half < 10 { b'0' + half } else { b'a' + half - 10 }
-    }
-    [digit(byte >> 4), digit(byte & 0xf)]
-}
-
-/// Bytes as lower-case hex text.
-pub(super) struct Hex<'a>(pub(super) &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for bytes in self.0.chunks(32) {
-            let mut text = [0; 64];
-            for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-                pair.copy_from_slice(&digits(*byte));
-            }
-            f.write_str(core::str::from_utf8(&text[..bytes.len() * 2]).expect("digits are ASCII"))?;
-        }
-        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
 //! Events as lines of JSON.
 
-use core::fmt;
 use dtu_net::driver::ServerEvent;
 use dtu_net::{Event, LinkCounters};
-use serde::{Serialize, Serializer};
+use dtu_proto::hex::Hex;
+use serde::Serialize;
 use std::io::{self, Write};
 
 /// Appends the line of `event`, if it has one.
@@ -97,19 +97,4 @@ impl<'a> What<'a> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives the field by reference")]
 const fn is_zero(number: &u32) -> bool {
     *number == 0
-}
-
-/// Bytes as lower-case hex.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Serialize for Hex<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }

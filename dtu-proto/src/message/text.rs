@@ -101,7 +101,7 @@ impl Reason<'static> {
 
 #[cfg(feature = "serde")]
 mod as_serde {
-    use super::{DeviceId, Reason, Token, fmt};
+    use super::{DeviceId, Reason, Token};
     use serde::{Serialize, Serializer};
 
     impl Serialize for DeviceId<'_> {
@@ -121,31 +121,12 @@ mod as_serde {
             super::hex(self.value, serializer)
         }
     }
-
-    pub(super) struct Hex<'a>(pub(super) &'a [u8]);
-
-    impl fmt::Display for Hex<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            const DIGITS: [u8; 16] = *b"0123456789abcdef";
-            // Runs of digits, since a call of the formatter a byte is most of the time that printing a frame takes.
-            self.0.chunks(32).try_for_each(|bytes| {
-                let mut text = [0; 64];
-                let (pairs, _) = text.as_chunks_mut();
-                for ([high, low], byte) in pairs.iter_mut().zip(bytes) {
-                    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-                    (*high, *low) = (digit(byte >> 4), digit(byte & 0x0F));
-                }
-                let text = text.get(..bytes.len().saturating_mul(2)).unwrap_or_default();
-                f.write_str(core::str::from_utf8(text).map_err(|_| fmt::Error)?)
-            })
-        }
-    }
 }
 
 /// Bytes as lower-case hex text.
 #[cfg(feature = "serde")]
 pub(super) fn hex<S: serde::Serializer>(bytes: impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&as_serde::Hex(bytes.as_ref()))
+    serde::Serialize::serialize(&crate::hex::Hex(bytes.as_ref()), serializer)
 }
 
 /// An opaque number as 16 hex digits: readers of JSON that take numbers for 64-bit floats would round it.
