@@ -13,13 +13,7 @@ use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
-use support::{PATIENCE, Process, Serve, dtu, fails_with_one_line, lines};
-
-fn frame(message: &Message<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Native::new().encode_to(message, &mut bytes).unwrap();
-    bytes
-}
+use support::{PATIENCE, Process, Serve, dtu, fails_with_one_line, frame, lines};
 
 /// Reads until a message of `kind` has come.
 fn await_kind(socket: &mut TcpStream, deframer: &mut Deframer<Native, Vec<u8>>, kind: u8) -> Vec<u8> {

@@ -14,13 +14,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
-use support::{PATIENCE, Process, Serve, dtu, fails_with_one_line, listening};
-
-fn frame(message: &Message<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Native::new().encode_to(message, &mut bytes).unwrap();
-    bytes
-}
+use support::{PATIENCE, Process, Serve, dtu, fails_with_one_line, frame, listening};
 
 fn register(id: &str) -> Vec<u8> {
     let resume = Resume { stream: 0xABC, send_base: 0, peer_stream: 0, receive_next: 0 };

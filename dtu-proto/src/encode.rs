@@ -1,7 +1,7 @@
 //! Encoding: the same bytes into a slice, into a `BufMut` of the crate bytes, or around a payload that stays where it is.
 //!
 //! A payload is anything that can write itself into a [`Sink`]: bytes, or a [`Message`](crate::Message). Its length is
-//! what the same writing counts, so the two cannot disagree. The checksum is taken over the source while it is copied,
+//! what the same writing counts, so the two cannot disagree. The checksum is taken over the source that is copied,
 //! not over the bytes just written, which would wait for the processor's store buffer.
 
 use crate::checksum::{Batch, Crc32c, INITIAL, finish};

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file includes it and uses a part of it")]
 
 use core::time::Duration;
+use dtu_proto::{Message, Native};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -15,6 +16,13 @@ pub fn dtu(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dtu"));
     command.args(args);
     command
+}
+
+/// A message as it stands on the line.
+pub fn frame(message: &Message<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Native::new().encode_to(message, &mut bytes).expect("the message fits a frame");
+    bytes
 }
 
 /// Lines of a stream as they come.

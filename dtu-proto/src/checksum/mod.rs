@@ -43,7 +43,7 @@ pub trait Crc32c: Copy {
     #[must_use]
     fn update(self, state: u32, bytes: &[u8]) -> u32;
 
-    /// Copies `from` into `to` and feeds it into the register on the way; the bytes just written are not read again,
+    /// Copies `from` into `to` and feeds `from` into the register; the bytes just written are not read again,
     /// which would wait for them.
     ///
     /// # Panics
