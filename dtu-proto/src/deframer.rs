@@ -216,6 +216,32 @@ impl<F: Framing, S: Storage> Deframer<F, S> {
         step
     }
 
+    /// Returns the next step of the buffer with `bytes` behind it, and how many of `bytes` it took from their front. Call it
+    /// with the rest until it answers [`Step::NeedMore`]; all are taken then, and the buffer holds what waits.
+    ///
+    /// Frames that are whole in `bytes` are judged there, without a copy; only what waits for more is copied. The steps are
+    /// those of [`push`](Self::push) and [`next_step`](Self::next_step).
+    #[inline]
+    pub fn next_step_from<'a>(&'a mut self, bytes: &'a [u8]) -> (usize, Step<'a>) {
+        if self.start == self.end
+            && let step = next_step(&self.framing, bytes)
+            && (bytes.is_empty() || !matches!(step, Step::NeedMore { .. }))
+        {
+            self.release();
+            self.counters.record(&step);
+            return (step.covered(), step);
+        }
+        // What needs more is copied as far as there is room, which there is for one frame at least.
+        let mut taken: usize = 0;
+        loop {
+            taken = taken.saturating_add(self.push(bytes.get(taken..).unwrap_or_default()));
+            let buffered = self.storage.as_ref().get(self.start..self.end).unwrap_or_default();
+            if taken == bytes.len() || !matches!(next_step(&self.framing, buffered), Step::NeedMore { .. }) {
+                return (taken, self.next_step());
+            }
+        }
+    }
+
     /// Hands all steps up to `NeedMore` to `sink`, with the checksum kernel chosen once; returns how many more bytes the
     /// next step needs at the least.
     pub fn for_each_step(&mut self, mut sink: impl FnMut(Step<'_>)) -> NonZeroUsize {

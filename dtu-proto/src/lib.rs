@@ -21,6 +21,7 @@
 //! | tokio's `Framed` | `codec::FrameCodec` |
 //! | a payload to send | [`Native::encode`] and its kin in [`encode`] |
 //! | a payload that came | [`Message::decode`] |
+//! | a datagram that came, or one to send | [`Datagram::open`](message::Datagram::open), [`Datagram`](message::Datagram) |
 //! | a nom grammar of your own | [`parse`] |
 //!
 //! # Examples

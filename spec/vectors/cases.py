@@ -2,7 +2,7 @@
 number stands here beside an input (`damage`), it was worked out by hand and must agree.
 """
 
-from model import MAGIC, crc32c, encode_message, frame
+from model import MAGIC, crc32c, encode_datagram, encode_message, frame
 
 HI = frame(b"hi")
 EMPTY = frame(b"")
@@ -269,4 +269,67 @@ STREAMS = [
     ("a limit lets through what it allows", [frame(b"12345678"), frame(b"123456789"), HI], {"limit": 8}),
     ("a limit of zero", [EMPTY, frame(b"\0"), EMPTY], {"limit": 0}),
     ("the longest false header, given up", [header(0xFFFF), HI, frame(DATA)], {"abandon_after": [18]}),
+]
+
+OF = "0123456789abcdef"
+ACK = {"kind": "ACK", "receive_next": 42}
+
+
+def said(message: dict, stream: str = OF) -> dict:
+    """A datagram as a table."""
+    return {"stream": stream, "message": message}
+
+
+# One of each kind, in the order of the kinds; then the ends of the stream's range.
+DATAGRAMS = [
+    ("REGISTER, the stream stands twice", said(register(resume=RESUME))),
+    ("WELCOME, under the device's stream", said({"kind": "WELCOME", "heartbeat_ms": 30000, "window": 64, "resume": FRESH})),
+    ("REFUSE", said({"kind": "REFUSE", "code": 3, "retry_after_ms": 1000, "reason": "busy"})),
+    ("PING", said({"kind": "PING", "nonce": "00000000075bcd15"})),
+    ("PONG", said({"kind": "PONG", "nonce": "00000000075bcd15"})),
+    ("DATA with a Modbus RTU reply", said({"kind": "DATA", "seq": 7, "channel": 0, "body": MODBUS.hex()})),
+    ("DATA without a body", said({"kind": "DATA", "seq": 0, "channel": 0, "body": ""})),
+    ("DATA that carries a whole frame", said({"kind": "DATA", "seq": 1, "channel": 2, "body": HI.hex()})),
+    ("ACK", said(ACK)),
+    ("CLOSE", said({"kind": "CLOSE", "code": 2, "reason": "перезагрузка"})),
+    ("CHALLENGE", said({"kind": "CHALLENGE", "nonce": counting(16).hex()})),
+    ("PROOF", said({"kind": "PROOF", "mac": counting(32).hex()})),
+    ("SKIP", said({"kind": "SKIP", "next": 17})),
+    ("unknown kind 0C", said({"kind": "UNKNOWN", "unknown_kind": 12, "body": "00"})),
+    ("stream 0", said(ACK, "0" * 16)),
+    ("stream above 2^53", said(ACK, "0020000000000001")),
+    ("stream of ones", said(ACK, "f" * 16)),
+    ("stream that begins like a frame", said(ACK, header(23).hex() + "0000")),
+]
+
+ACKED = encode_datagram(said(ACK))
+STREAM = bytes.fromhex(OF)
+
+# name, datagram, the error's name
+BAD_DATAGRAMS = [
+    ("empty datagram", b"", "truncated"),
+    ("cut in the magic", ACKED[:1], "truncated"),
+    ("cut in the header", ACKED[:5], "truncated"),
+    ("cut behind the header", ACKED[:6], "truncated"),
+    ("cut in the stream", ACKED[:10], "truncated"),
+    ("cut before its last byte", ACKED[:-1], "truncated"),
+    ("the second half of a frame", ACKED[12:], "frame"),
+    ("noise in front of the frame", b"\0" + ACKED, "frame"),
+    ("a bit of the magic flipped", flip(ACKED, 1, 0x01), "frame"),
+    ("a bit of the length flipped", flip(ACKED, 3, 0x01), "frame"),
+    ("a bit of the stream flipped", flip(ACKED, 6, 0x80), "frame"),
+    ("a bit of the message flipped", flip(ACKED, 18, 0x01), "frame"),
+    ("a bit of the checksum flipped", flip(ACKED, len(ACKED) - 1, 0x01), "frame"),
+    ("a byte behind the frame", ACKED + b"\0", "trailing"),
+    ("a line end behind the frame", ACKED + b"\r\n", "trailing"),
+    ("two frames", ACKED + ACKED, "trailing"),
+    ("a frame without a payload", EMPTY, "message"),
+    ("a frame with half a stream", frame(STREAM[:4]), "message"),
+    ("a stream without its last byte", frame(STREAM[:7]), "message"),
+    ("a stream without a message", frame(STREAM), "message"),
+    ("ACK as over TCP, without a stream", frame(encode_message(ACK)), "message"),
+    ("ACK cut in receive_next", frame(STREAM + b"\x07\0\0"), "message"),
+    ("ACK with a byte left over", frame(STREAM + b"\x07\0\0\0\x2a!"), "message"),
+    ("CLOSE, reason is not UTF-8", frame(STREAM + b"\x08\0\x02a\xff"), "message"),
+    ("REGISTER, id of no bytes", frame(STREAM + b"\x01\x01\0\0\0" + TAIL), "message"),
 ]

@@ -1,4 +1,4 @@
-"""Reference model of frame v1 and messages v1, written from frame.md and session.md.
+"""Reference model of frame v1, messages v1 and datagrams, written from frame.md and session.md.
 
 It is slow and short on purpose: the checksum goes bit by bit, a stream is walked as a whole. The names of the rules that
 a line follows stand beside it.
@@ -204,3 +204,39 @@ def encode_message(message: dict) -> bytes:
             data = value.encode("utf-8") if type_.startswith("text") else bytes.fromhex(value)
             out += bytes([len(data)]) + data
     return out
+
+
+# Datagrams: a frame whose payload is a stream and then a message (S-22).
+
+STREAM_LEN = 8
+
+
+class Dropped(Exception):
+    """The datagram is not one whole intact frame with a stream and a message in it: the error as a table."""
+
+    def __init__(self, name: str, **rest):
+        super().__init__(name)
+        self.error = {"name": name, **rest}
+
+
+def open_datagram(datagram: bytes) -> dict:
+    """The stream and the message of `datagram`; raises `Dropped`."""
+    try:
+        payload = judge(datagram, MAX_PAYLOAD)
+    except Wait as wait:  # S-23
+        raise Dropped("truncated", missing=wait.missing, available=len(datagram)) from None
+    except Rejected as rejected:
+        raise Dropped("frame", cause=rejected.cause, **rejected.numbers) from None
+    behind = len(datagram) - HEADER_LEN - len(payload) - CHECKSUM_LEN
+    if behind:
+        raise Dropped("trailing", bytes=behind)
+    reader = Reader(payload)
+    try:
+        return {"stream": reader.take("stream", STREAM_LEN).hex(), "message": decode_message(reader.data)}
+    except Invalid as invalid:
+        raise Dropped("message", error=invalid.error) from None
+
+
+def encode_datagram(datagram: dict) -> bytes:
+    """The datagram that says what the table says."""
+    return frame(bytes.fromhex(datagram["stream"]) + encode_message(datagram["message"]))

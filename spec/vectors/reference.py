@@ -113,6 +113,20 @@ def streams():
         yield vector
 
 
+def datagrams():
+    """Datagrams with what they say, and datagrams that are dropped with their error."""
+    for name, said in cases.DATAGRAMS:
+        datagram = model.encode_datagram(said)
+        assert model.open_datagram(datagram) == said, name
+        yield {"name": name, "datagram": datagram, **said}
+    for name, datagram, error in cases.BAD_DATAGRAMS:
+        try:
+            raise AssertionError(f"{name}: says {model.open_datagram(datagram)}")
+        except model.Dropped as dropped:
+            assert dropped.error["name"] == error, f"{name}: {dropped.error}"
+            yield {"name": name, "datagram": datagram, "error": dropped.error}
+
+
 HEAD = "Written by reference.py from frame.md and session.md; do not edit. Bytes are hexadecimal."
 
 FILES = {
@@ -143,6 +157,13 @@ received bytes as each number of `abandon_after` says, one waiting candidate is 
 candidates are given up until no byte is left; with `end = false` it is not over, `waiting` bytes have no verdict, and
 `missing` more are needed at the least. `steps` is the merged list (R-5).""",
         streams,
+    ),
+    "datagrams.toml": (
+        f"""{HEAD}
+UDP datagrams, each as it comes from the socket (S-22, S-23). `datagram` either says `stream` and `message`, and encodes
+to the same bytes, or is dropped because of `error`: `truncated` and `trailing` have their numbers, `frame` the cause and
+the numbers of `damage.toml`, `message` an error of `messages.toml`.""",
+        datagrams,
     ),
 }
 

@@ -35,9 +35,11 @@
 //! # Ok::<(), dtu_proto::encode::EncodeError>(())
 //! ```
 
+mod datagram;
 mod error;
 mod text;
 
+pub use datagram::{Datagram, DatagramError};
 pub use error::{Field, MessageError};
 pub use text::{DeviceId, MAX_DEVICE_ID_LEN, Reason, Token};
 
@@ -291,11 +293,7 @@ impl<'a> Message<'a> {
     /// it is not of this version.
     #[inline]
     pub fn decode(payload: &'a [u8]) -> Result<Self, MessageError> {
-        match parse::message::<MessageError>(payload) {
-            Ok((_, message)) => Ok(message),
-            Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(error),
-            Err(nom::Err::Incomplete(_)) => unreachable!("message parsers are complete"),
-        }
+        complete(parse::message(payload))
     }
 
     /// The kind's name as `spec/session.md` writes it; `UNKNOWN` for one that this version does not know.
@@ -334,6 +332,16 @@ impl<'a> Message<'a> {
             Self::Skip { .. } => kind::SKIP,
             Self::Unknown(unknown) => unknown.kind,
         }
+    }
+}
+
+/// What a parser of a whole payload found; the one place that reads nom's errors for messages.
+#[inline(always)]
+fn complete<T>(parsed: nom::IResult<&[u8], T, MessageError>) -> Result<T, MessageError> {
+    match parsed {
+        Ok((_, value)) => Ok(value),
+        Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(error),
+        Err(nom::Err::Incomplete(_)) => unreachable!("message parsers are complete"),
     }
 }
 

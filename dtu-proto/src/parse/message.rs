@@ -1,8 +1,8 @@
 //! `message = kind fields`, one parser a kind.
 
 use crate::message::{
-    Close, CloseCode, Data, DeviceId, Field, Message, MessageError, Reason, Refuse, RefuseCode, Register, Resume,
-    Token, Unknown, Welcome, kind,
+    Close, CloseCode, Data, Datagram, DeviceId, Field, Message, MessageError, Reason, Refuse, RefuseCode, Register,
+    Resume, Token, Unknown, Welcome, kind,
 };
 use nom::error::{ErrorKind, FromExternalError};
 use nom::{Err, IResult};
@@ -61,6 +61,20 @@ pub fn message<'a, E: FieldError<'a>>(input: &'a [u8]) -> IResult<&'a [u8], Mess
     };
     //= spec/session.md#M-3
     if rest.is_empty() { Ok((rest, message)) } else { fail(rest, MessageError::Trailing { bytes: rest.len() }) }
+}
+
+/// Parses the payload of a datagram's frame, the whole of `input`; nothing is left over.
+///
+/// `datagram = stream message ; 8OCTET`
+///
+/// # Errors
+///
+/// Every [`MessageError`]; never `Incomplete`.
+#[inline]
+pub fn datagram<'a, E: FieldError<'a>>(input: &'a [u8]) -> IResult<&'a [u8], Datagram<'a>, E> {
+    let (rest, stream) = u64(Field::Stream)(input)?;
+    let (rest, message) = message(rest)?;
+    Ok((rest, Datagram { stream, message }))
 }
 
 /// Parses the resume fields of REGISTER and WELCOME.

@@ -14,4 +14,4 @@ mod frame;
 mod message;
 
 pub use frame::{frame, header};
-pub use message::{message, resume};
+pub use message::{datagram, message, resume};

@@ -28,7 +28,8 @@ fn every_input_of_the_corpus_passes() {
 fn every_folder_of_the_corpus_has_its_target() {
     for entry in fs::read_dir(folder("")).unwrap() {
         let name = entry.unwrap().file_name();
-        assert!(TARGETS.iter().any(|(target, _)| name == *target), "no fuzz target {}", name.display());
+        let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/fuzz_targets");
+        assert!(targets.join(&name).with_extension("rs").exists(), "no fuzz target {}", name.display());
     }
 }
 

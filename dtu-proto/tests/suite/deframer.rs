@@ -125,6 +125,50 @@ fn whole_frames_leave_nothing_behind() {
 }
 
 #[test]
+fn steps_of_bytes_from_outside_are_those_of_the_buffer_however_they_are_cut() {
+    for seed in 0..200 {
+        let stream = Dirty::seeded(seed, 512).bytes;
+        let native = Native::with_max_payload(512);
+        let mut pushed = Deframer::new(native);
+        let mut expected = Vec::new();
+        for piece in stream.chunks(97) {
+            let mut piece = piece;
+            while !piece.is_empty() {
+                let count = pushed.push(piece);
+                piece = &piece[count..];
+                while let step = pushed.next_step()
+                    && !matches!(step, Step::NeedMore { .. })
+                {
+                    expected.push(format!("{step:?}"));
+                }
+            }
+        }
+        for chunk in [1, 7, 97, 1000, stream.len()] {
+            let mut direct = Deframer::new(native);
+            let mut payloads = Vec::new();
+            for mut piece in stream.chunks(chunk) {
+                loop {
+                    let (count, step) = direct.next_step_from(piece);
+                    piece = &piece[count..];
+                    match step {
+                        Step::NeedMore { .. } => break,
+                        step => payloads.push(format!("{step:?}")),
+                    }
+                }
+                assert!(piece.is_empty(), "seed {seed}: NeedMore with bytes left");
+                assert!(direct.buffered() <= direct.max_capacity(), "seed {seed}");
+            }
+            assert_eq!(direct.buffered(), pushed.buffered(), "seed {seed}, chunks of {chunk}");
+            assert_eq!(direct.counters().frames, pushed.counters().frames, "seed {seed}, chunks of {chunk}");
+            assert_eq!(direct.counters().skipped_bytes(), pushed.counters().skipped_bytes(), "seed {seed}");
+            if chunk == 97 {
+                assert_eq!(payloads, expected, "seed {seed}: cut alike, the steps are the same");
+            }
+        }
+    }
+}
+
+#[test]
 fn storage_shorter_than_a_frame_is_refused() {
     let native = Native::with_max_payload(100);
     let too_small = EncodeError::BufferTooSmall { needed: 110, available: 109 };

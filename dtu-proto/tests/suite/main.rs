@@ -3,6 +3,8 @@
 #[cfg(feature = "testing")]
 mod corpus;
 #[cfg(feature = "testing")]
+mod datagrams;
+#[cfg(feature = "testing")]
 mod deframer;
 #[cfg(feature = "testing")]
 mod frames;

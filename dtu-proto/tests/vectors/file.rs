@@ -2,7 +2,7 @@
 
 use crate::receivers::Merged;
 use dtu_proto::Malformed;
-use dtu_proto::message::MessageError;
+use dtu_proto::message::{DatagramError, MessageError};
 use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
@@ -74,7 +74,13 @@ fn from_hex(text: &Value) -> Vec<u8> {
 
 /// A verdict as `damage.toml` writes it.
 pub(crate) fn verdict_of(cause: Malformed, judged: usize, missing: Option<usize>) -> Table {
-    let numbers = match cause {
+    let first = [("cause", Value::from(cause.name())), ("judged", integer(judged))];
+    let missing = missing.map(|missing| ("missing", integer(missing)));
+    table(first.into_iter().chain(missing).chain(numbers_of(cause)))
+}
+
+fn numbers_of(cause: Malformed) -> Vec<(&'static str, Value)> {
+    match cause {
         Malformed::LengthGuard { length, guard } => {
             vec![("length", u32::from(length).into()), ("guard", u32::from(guard).into())]
         }
@@ -83,10 +89,21 @@ pub(crate) fn verdict_of(cause: Malformed, judged: usize, missing: Option<usize>
         Malformed::Abandoned { received } => vec![("received", integer(received))],
         Malformed::Magic => vec![],
         cause => panic!("a cause the vectors do not know: {cause:?}"),
+    }
+}
+
+/// An error as `datagrams.toml` writes it.
+pub(crate) fn dropped_of(error: DatagramError) -> Table {
+    let rest = match error {
+        DatagramError::Truncated { missing, available } => {
+            vec![("missing", integer(missing)), ("available", integer(available))]
+        }
+        DatagramError::Frame(cause) => [("cause", cause.name().into())].into_iter().chain(numbers_of(cause)).collect(),
+        DatagramError::Trailing { bytes } => vec![("bytes", integer(bytes))],
+        DatagramError::Message(error) => vec![("error", table_of(error).into())],
+        error => panic!("an error the vectors do not know: {error:?}"),
     };
-    let first = [("cause", Value::from(cause.name())), ("judged", integer(judged))];
-    let missing = missing.map(|missing| ("missing", integer(missing)));
-    first.into_iter().chain(missing).chain(numbers).map(|(key, value)| (key.to_owned(), value)).collect()
+    table([("name", error.name().into())].into_iter().chain(rest))
 }
 
 /// An error as `messages.toml` writes it.
@@ -105,7 +122,11 @@ pub(crate) fn table_of(error: MessageError) -> Table {
         }
         error => panic!("an error the vectors do not know: {error:?}"),
     };
-    [("name", error.name().into())].into_iter().chain(rest).map(|(key, value)| (key.to_owned(), value)).collect()
+    table([("name", error.name().into())].into_iter().chain(rest))
+}
+
+fn table(entries: impl Iterator<Item = (&'static str, Value)>) -> Table {
+    entries.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 fn integer(number: usize) -> Value {

@@ -5,8 +5,9 @@
 
 use dtu_proto::frame::{CHECKSUM_LEN, HEADER_LEN};
 use dtu_proto::framing::{abandon_candidate, next_step};
+use dtu_proto::message::Datagram;
 use dtu_proto::{Examined, Framing, Malformed, Message, Native, Step};
-use file::{table_of, vectors, verdict_of};
+use file::{dropped_of, table_of, vectors, verdict_of};
 use receivers::{Merged, receivers};
 use std::collections::BTreeSet;
 use toml::Value;
@@ -16,10 +17,10 @@ mod receivers;
 
 #[test]
 fn there_are_enough_vectors_and_each_has_its_own_name() {
-    let files = ["frames", "messages", "damage", "streams"].map(|file| vectors(file).len());
+    let files = ["frames", "messages", "damage", "streams", "datagrams"].map(|file| vectors(file).len());
     assert!(files.iter().all(|&count| count >= 30), "{files:?}");
     let count: usize = files.iter().sum();
-    println!("{count} vectors: frames, messages, damage, streams = {files:?}");
+    println!("{count} vectors: frames, messages, damage, streams, datagrams = {files:?}");
     assert!(count >= 200, "{count} vectors");
 }
 
@@ -114,6 +115,41 @@ fn payloads_decode_to_their_message_or_error_and_messages_encode_to_their_payloa
         }
     }
 }
+
+#[test]
+fn datagrams_open_to_a_stream_and_a_message_or_error_and_encode_to_their_bytes() {
+    for vector in vectors("datagrams") {
+        let (name, bytes) = (vector.name(), vector.hex("datagram"));
+        match Datagram::open(&Native::new(), &bytes) {
+            Ok(datagram) => {
+                assert!(!vector.0.contains_key("error"), "{name}: {datagram:?}");
+                assert_eq!(datagram.stream.to_be_bytes()[..], vector.hex("stream"), "{name}");
+                let mut again = vec![0xA5; bytes.len()];
+                assert_eq!(Native::new().encode(&datagram, &mut again), Ok(bytes.len()), "{name}");
+                assert_eq!(again, bytes, "{name}");
+            }
+            Err(error) => assert_eq!(Some(&Value::Table(dropped_of(error))), vector.0.get("error"), "{name}"),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn datagrams_are_the_tables_of_the_vectors() {
+    for mut vector in vectors("datagrams") {
+        let (name, bytes) = (vector.name().to_owned(), vector.hex("datagram"));
+        let Ok(datagram) = Datagram::open(&Native::new(), &bytes) else { continue };
+        vector.0.retain(|key, _| key == "stream" || key == "message");
+        let as_json = |value: serde_json::Result<serde_json::Value>| value.expect("nothing in it can fail");
+        let (seen, expected) = (as_json(serde_json::to_value(datagram)), as_json(serde_json::to_value(&vector.0)));
+        assert_eq!(seen, expected, "{name}");
+    }
+}
+
+#[cfg(not(feature = "serde"))]
+#[test]
+#[ignore = "needs --features serde"]
+fn datagrams_are_the_tables_of_the_vectors() {}
 
 #[cfg(feature = "serde")]
 #[test]
