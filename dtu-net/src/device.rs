@@ -1,61 +1,216 @@
-//! The device's end of a link: sends REGISTER, awaits WELCOME, and asks for a sign of life when the server is silent.
+//! The device's end of a link: dials, says who it is, asks for signs of life, and comes again.
 
-use crate::error::{Ended, Violation};
-use crate::event::Event;
-use crate::limits::Limits;
+use crate::auth::{self, Key};
+use crate::backoff::{Backoff, Delays};
+use crate::error::{Cause, Violation};
+use crate::event::{Epoch, State, Timer};
+use crate::heartbeat::Silence;
+use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits};
 use crate::link::{Link, Role, sealed};
-use crate::numbers::Incoming;
-use crate::state::{Core, State};
+use crate::outbox::Outbox;
+use crate::state::Core;
+use crate::store::{Kept, OutboxStore};
+use crate::wire::{Carrier, Wire};
+use bytes::Bytes;
+use core::mem;
 use core::time::Duration;
 use dtu_proto::Message;
-use dtu_proto::message::{CloseCode, DeviceId, Reason, Register, Token, VERSION};
+use dtu_proto::message::{CloseCode, DeviceId, MessageError, RefuseCode, Register, Resume, Token, VERSION, Welcome};
+use rand_pcg::Pcg32;
+use std::sync::Arc;
 use std::time::Instant;
+
+/// The time to the first repeat of a REGISTER or PROOF on datagrams, of which the answer may be lost; doubled each time.
+const REPEAT: Duration = Duration::from_secs(1);
+
+/// Who a device is and how it keeps its link.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeviceConfig {
+    id: Arc<str>,
+    token: Bytes,
+    /// What it proves itself with when the server asks.
+    pub key: Option<Key>,
+    /// How long it waits between two tries.
+    pub backoff: Backoff,
+    /// The bounds of its link.
+    pub limits: Limits,
+}
+
+impl DeviceConfig {
+    /// A device without token and key, with the default bounds. `id` has 1 to 64 bytes.
+    ///
+    /// # Errors
+    ///
+    /// When `id` has another length.
+    pub fn new(id: &str) -> Result<Self, MessageError> {
+        let id = DeviceId::new(id)?.as_str().into();
+        let (token, backoff, limits) = (Bytes::new(), Backoff::RECONNECT, Limits::default());
+        Ok(Self { id, token, key: None, backoff, limits })
+    }
+
+    /// What the server may ask for besides; at most 255 bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it is longer.
+    pub fn token(self, token: &[u8]) -> Result<Self, MessageError> {
+        Ok(Self { token: Bytes::copy_from_slice(Token::new(token)?.as_bytes()), ..self })
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// What a device has to say before it is let in.
+#[derive(Debug, Clone, Copy)]
+enum Hello {
+    Register(Resume),
+    Proof([u8; auth::MAC_LEN]),
+}
 
 /// The device's role in a [`Link`].
 #[derive(Debug)]
 pub struct Device {
-    /// When the newest PING went out; means something while the core counts probes.
-    probed: Instant,
+    id: Arc<str>,
+    token: Bytes,
+    key: Option<Key>,
+    delays: Delays,
+    random: Pcg32,
+    /// When `Disconnected`, `Connecting` or `Registering` ends.
+    deadline: Instant,
+    /// The driver has not been told to dial yet.
+    connect_due: bool,
+    hello: Option<Hello>,
+    hello_due: bool,
+    /// When the hello goes out again, on datagrams, and after how long the next time.
+    repeat: Option<(Instant, Duration)>,
 }
 
 impl Role for Device {}
 
 impl Link<Device> {
-    /// A link on a connection that has just been made. `stream` is a random number, the id of what this side will send.
+    /// A device that wants to connect at once. `stream` and `seed` are random numbers: the id of what this side sends, not
+    /// 0, and the beginning of the random numbers in its delays.
     #[must_use]
-    pub fn device(limits: Limits, id: DeviceId<'_>, token: Token<'_>, stream: u64, now: Instant) -> Self {
-        let mut link = Self::with_role(limits, stream, now, Device { probed: now });
-        let resume = link.core.resume();
-        let register = Register { version: VERSION, flags: 0, device_id: id, token, resume };
-        link.core.transmit(&Message::Register(register));
-        link
+    pub fn device(config: DeviceConfig, stream: u64, seed: u64, now: Instant) -> Self {
+        let outbox = Outbox::new(stream, config.limits.outbox);
+        Self::with_outbox(config, outbox, seed, now)
+    }
+
+    /// The same with an outbox that survives its process: it goes on with what the store kept.
+    #[must_use]
+    pub fn restored(config: DeviceConfig, kept: Kept, store: Box<dyn OutboxStore>, seed: u64, now: Instant) -> Self {
+        let outbox = Outbox::restored(kept, store, config.limits.outbox);
+        Self::with_outbox(config, outbox, seed, now)
+    }
+
+    fn with_outbox(config: DeviceConfig, outbox: Outbox, seed: u64, now: Instant) -> Self {
+        let DeviceConfig { id, token, key, backoff, limits } = config;
+        let role = Device {
+            id,
+            token,
+            key,
+            delays: Delays::new(backoff),
+            random: Pcg32::new(seed, seed),
+            deadline: now,
+            connect_due: false,
+            hello: None,
+            hello_due: false,
+            repeat: None,
+        };
+        Self { wire: None, core: Core::new(Arc::new(limits), outbox, now), role }
+    }
+
+    /// The connection that is wanted now: dial, then call [`handle_connected`](Self::handle_connected) or
+    /// [`handle_disconnected`](Self::handle_disconnected) with it. When the time for dialling is over, the next one is
+    /// wanted, and this one counts no more.
+    #[must_use]
+    pub fn poll_connect(&mut self) -> Option<Epoch> {
+        let due = mem::take(&mut self.role.connect_due) && self.core.state == State::Connecting;
+        due.then_some(self.core.epoch)
+    }
+
+    /// The connection has been made: REGISTER goes out.
+    pub fn handle_connected(&mut self, epoch: Epoch, now: Instant, carrier: Carrier) {
+        let core = &mut self.core;
+        if epoch != core.epoch || core.state != State::Connecting {
+            return;
+        }
+        core.begin(now);
+        let role = &mut self.role;
+        role.deadline = now + core.limits.identify;
+        role.hello = Some(Hello::Register(core.resume_fields()));
+        role.hello_due = true;
+        role.repeat = (carrier == Carrier::Datagrams).then_some((now + REPEAT, REPEAT));
+        self.wire = Some(Wire::new(carrier, core.outbox.stream(), &core.limits));
+        core.change(now, State::Registering, None, "");
+    }
+
+    /// When it tries to connect again; `None` when it does not wait for that.
+    #[must_use]
+    pub const fn next_try(&self) -> Option<Instant> {
+        match self.core.state {
+            State::Disconnected => Some(self.role.deadline),
+            State::Connecting | State::Registering | State::Connected | State::Suspect | State::Closed => None,
+        }
+    }
+
+    /// Tries again at once, when it waits for its next try: the application knows that the network is back.
+    pub const fn reconnect_now(&mut self, now: Instant) {
+        if matches!(self.core.state, State::Disconnected) {
+            self.role.deadline = now;
+        }
+    }
+}
+
+impl Device {
+    fn welcomed(&mut self, core: &mut Core, now: Instant, ordered: bool, welcome: &Welcome) -> Result<(), Cause> {
+        let Welcome { heartbeat_ms, window, resume } = *welcome;
+        let heartbeat = Duration::from_millis(u64::from(heartbeat_ms));
+        if window == 0 || !(HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(&heartbeat) {
+            return Err(Cause::Violation(Violation::Welcome { heartbeat_ms, window }));
+        }
+        let limits = Arc::make_mut(&mut core.limits);
+        (limits.heartbeat, limits.window) = (heartbeat, window);
+        (self.hello, self.hello_due, self.repeat) = (None, false, None);
+        self.delays.answered(now);
+        core.resume(now, &resume, ordered).map_err(Cause::Violation)?;
+        Ok(())
     }
 }
 
 impl sealed::Role for Device {
-    const LIMITS_OPENING: bool = false;
-
     #[expect(clippy::wildcard_enum_match_arm, reason = "any other message breaks the same rule, also one to come")]
-    fn handle_opening(&mut self, core: &mut Core, _: Instant, message: Message<'_>) {
+    fn handle_message(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        ordered: bool,
+        message: &Message<'_>,
+    ) -> Result<(), Cause> {
         match message {
-            Message::Welcome(welcome) if welcome.heartbeat_ms == 0 || welcome.window == 0 => {
-                let (heartbeat_ms, window) = (welcome.heartbeat_ms, welcome.window);
-                core.violated(Violation::Welcome { heartbeat_ms, window });
-            }
-            Message::Welcome(welcome) => {
-                core.state = State::Connected;
-                core.limits.heartbeat = Duration::from_millis(u64::from(welcome.heartbeat_ms));
-                core.limits.window = welcome.window;
-                core.outgoing.open(welcome.window);
-                core.incoming = Incoming::starting_at(welcome.resume.send_base);
-                core.report(Event::Welcomed { heartbeat: core.limits.heartbeat, window: welcome.window });
-            }
+            // It was welcomed already, and this is an answer to a repeat.
+            _ if core.state.is_up() => Ok(()),
+            Message::Welcome(welcome) => self.welcomed(core, now, ordered, welcome),
             Message::Refuse(refuse) => {
+                core.peer_reason = refuse.reason.as_str().into();
                 let retry_after = Duration::from_millis(u64::from(refuse.retry_after_ms));
-                core.end(Ended::Refused { code: refuse.code, retry_after }, refuse.reason.as_str());
+                Err(Cause::Refused { code: refuse.code, retry_after })
             }
-            Message::Close(close) => core.end(Ended::PeerClosed(close.code), close.reason.as_str()),
-            other => core.violated(Violation::FirstMessage { kind: other.kind() }),
+            Message::Challenge { nonce } => {
+                let key = self.key.as_ref().ok_or(Cause::NoKey)?;
+                let id = DeviceId::new(&self.id).expect("the id was judged when it was configured");
+                self.hello = Some(Hello::Proof(auth::prove(key, nonce, id)));
+                self.hello_due = true;
+                Ok(())
+            }
+            // On datagrams something of an older connection may still be on its way.
+            _ if !ordered => Ok(()),
+            other => Err(Cause::Violation(Violation::FirstMessage { kind: other.kind() })),
         }
     }
 
@@ -63,28 +218,92 @@ impl sealed::Role for Device {
         Violation::Unexpected { kind: message.kind() }
     }
 
-    fn end_unopened(&self, core: &mut Core, cause: Ended) {
-        let code = if let Ended::NotIdentified { .. } = cause { CloseCode::TIMED_OUT } else { CloseCode::PROTOCOL };
-        core.end_with_close(code, Reason::EMPTY, cause);
+    fn transmit(&mut self, _: &mut Core, _: Instant, wire: &Wire, out: &mut Vec<u8>) -> bool {
+        if !mem::take(&mut self.hello_due) {
+            return false;
+        }
+        match self.hello {
+            Some(Hello::Register(resume)) => {
+                let device_id = DeviceId::new(&self.id).expect("the id was judged when it was configured");
+                let token = Token::new(&self.token).expect("the token was judged when it was configured");
+                wire.encode(&Message::Register(Register { version: VERSION, flags: 0, device_id, token, resume }), out);
+            }
+            Some(Hello::Proof(mac)) => wire.encode(&Message::Proof { mac }, out),
+            None => return false,
+        }
+        true
     }
 
-    /// The first PING goes out after one heartbeat of silence; each one, and the end, follows its predecessor by the
-    /// probe timeout. A clock that jumped causes one PING, not several.
+    fn timer(&self, core: &Core) -> Option<(Instant, Timer)> {
+        match core.state {
+            State::Disconnected => Some((self.deadline, Timer::Reconnect)),
+            State::Connecting => Some((self.deadline, Timer::Connect)),
+            State::Registering => {
+                let repeat = self.repeat.map(|(at, _)| (at, Timer::Repeat)).filter(|(at, _)| *at < self.deadline);
+                Some(repeat.unwrap_or((self.deadline, Timer::Identify)))
+            }
+            State::Connected | State::Suspect | State::Closed => None,
+        }
+    }
+
+    fn handle_timer(&mut self, core: &mut Core, now: Instant, timer: Timer) -> Result<(), Cause> {
+        match timer {
+            Timer::Reconnect => {
+                core.epoch = Epoch(core.epoch.0.wrapping_add(1));
+                self.deadline = now + core.limits.connect;
+                self.connect_due = true;
+                core.change(now, State::Connecting, None, "");
+                Ok(())
+            }
+            Timer::Connect => Err(Cause::NotConnected { limit: core.limits.connect }),
+            Timer::Repeat => {
+                self.hello_due = true;
+                self.repeat = self.repeat.map(|(_, after)| (now + after * 2, after * 2));
+                Ok(())
+            }
+            Timer::Identify => Err(Cause::NotIdentified { limit: core.limits.identify }),
+            // The link keeps these to itself.
+            Timer::InterByte
+            | Timer::Frame
+            | Timer::Silence
+            | Timer::Resend
+            | Timer::Expiry
+            | Timer::Drain
+            | Timer::Retention => Ok(()),
+        }
+    }
+
     fn silence_deadline(&self, core: &Core) -> Instant {
-        if core.probes == 0 {
-            core.last_heard() + core.limits.heartbeat
-        } else {
-            self.probed + core.limits.probe_timeout
-        }
+        core.heartbeat.device_deadline(&core.limits)
     }
 
-    fn handle_silence(&mut self, core: &mut Core, now: Instant) {
-        if core.probes >= core.limits.probes {
-            let limit = core.limits.device_silence();
-            return core.end_with_close(CloseCode::TIMED_OUT, Reason::EMPTY, Ended::Silent { limit });
+    fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause> {
+        match core.heartbeat.device_silence(now, &core.limits) {
+            Silence::Dead => return Err(Cause::Silent { limit: core.limits.device_silence() }),
+            Silence::Ask { suspect: true } => core.change(now, State::Suspect, None, ""),
+            Silence::Ask { suspect: false } | Silence::Keep => {}
         }
-        core.probes += 1;
-        self.probed = now;
-        core.transmit(&Message::Ping { nonce: core.nonce(now) });
+        core.ask();
+        Ok(())
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "after every other cause, also one to come, it tries as usual")]
+    fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause> {
+        (self.connect_due, self.hello, self.hello_due, self.repeat) = (false, None, false, None);
+        let unwanted = core.limits.unwanted;
+        let hint = match cause {
+            Cause::Refused { code: RefuseCode::UNAUTHORIZED, retry_after } => retry_after.max(unwanted),
+            Cause::Refused { retry_after, .. } => retry_after,
+            // Two devices of one name would throw each other out for ever.
+            Cause::NoKey | Cause::PeerClosed(CloseCode::REPLACED) => unwanted,
+            _ => Duration::ZERO,
+        };
+        let delay = if hint.is_zero() {
+            self.delays.next(now, &mut self.random)
+        } else {
+            self.delays.next_at_least(now, hint, &mut self.random)
+        };
+        self.deadline = now + delay.ok_or(Cause::GivenUp { attempts: self.delays.attempts() })?;
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Why a link ended, why bytes were passed over, and what the application may not do.
+//! Why a connection or a link ended, why bytes were passed over, and what the application may not do.
 
 use core::fmt;
 use core::time::Duration;
@@ -6,16 +6,21 @@ use dtu_proto::Malformed;
 use dtu_proto::message::{CloseCode, MessageError, RefuseCode};
 use std::io;
 
-/// Why a link ended. What the peer said about it for people is beside it in [`Event::Closed`](crate::Event::Closed).
+/// Why a connection, or a whole link, ended. What the peer said about it for people is beside it in
+/// [`StateChange`](crate::StateChange).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum Cause {
     /// This side closed it.
     Closed(CloseCode),
     /// The peer sent CLOSE.
     PeerClosed(CloseCode),
     /// This side, a server, did not let the device in.
     TurnedAway(RefuseCode),
+    /// No key is known for the device that wants in.
+    UnknownDevice,
+    /// The device's proof does not fit its key.
+    WrongProof,
     /// The server refused this device.
     Refused {
         /// Why.
@@ -23,16 +28,23 @@ pub enum Ended {
         /// How long the device shall wait before it comes again.
         retry_after: Duration,
     },
+    /// The server asks for a proof, and this device has no key.
+    NoKey,
     /// The peer's stream ended without CLOSE.
     Disconnected,
-    /// The transport broke.
+    /// The transport broke, or did not come about.
     Transport(io::ErrorKind),
+    /// The connection did not come about in time.
+    NotConnected {
+        /// The time it had.
+        limit: Duration,
+    },
     /// The peer did not register, or did not welcome, in time.
     NotIdentified {
         /// The time it had.
         limit: Duration,
     },
-    /// The peer sent too much before it registered.
+    /// The peer sent too much before it was identified.
     TooMuchBeforeRegister {
         /// The bytes that came.
         received: usize,
@@ -44,18 +56,20 @@ pub enum Ended {
         /// The silence allowed.
         limit: Duration,
     },
-    /// The peer has acknowledged nothing for too long while the window was full.
-    Stalled {
-        /// The DATA without acknowledgement.
-        unacknowledged: u32,
-        /// The time allowed.
+    /// A newer connection of the same device took its place.
+    Replaced,
+    /// The device has made all the tries that its backoff allows.
+    GivenUp {
+        /// How many there were.
+        attempts: u32,
+    },
+    /// The device has been away for too long; its session is not kept any more.
+    Away {
+        /// The time it had.
         limit: Duration,
     },
-    /// The peer does not read what is sent to it.
-    NotRead {
-        /// The bytes that may wait.
-        limit: usize,
-    },
+    /// The outbox cannot be kept on its store.
+    Store(io::ErrorKind),
     /// The peer broke the rules of the session.
     Violation(Violation),
 }
@@ -83,6 +97,32 @@ pub enum Violation {
         /// Its kind byte.
         kind: u8,
     },
+    /// DATA whose number is not the one that comes next, on a transport that keeps the order.
+    Gap {
+        /// The number awaited.
+        expected: u32,
+        /// The number that came.
+        seq: u32,
+    },
+    /// DATA beyond the window that was announced.
+    BeyondWindow {
+        /// The number that came.
+        seq: u32,
+        /// The first number beyond.
+        limit: u32,
+    },
+    /// More PINGs in one heartbeat than any honest peer sends.
+    PingFlood {
+        /// How many are allowed.
+        limit: u32,
+    },
+    /// A stream with the number 0, which stands for none.
+    NoStream,
+    /// A REGISTER on datagrams in a stream by which the session of another device goes.
+    ForeignStream {
+        /// The stream.
+        stream: u64,
+    },
     /// An ACK for DATA that was never sent.
     AckAhead {
         /// What the ACK says.
@@ -90,7 +130,7 @@ pub enum Violation {
         /// The number that is sent next.
         next: u32,
     },
-    /// A WELCOME with which no link can be kept: a heartbeat or a window of 0.
+    /// A WELCOME with which no link can be kept: a window of 0, or a heartbeat out of its bounds.
     Welcome {
         /// The heartbeat it announces, in milliseconds.
         heartbeat_ms: u32,
@@ -99,7 +139,7 @@ pub enum Violation {
     },
 }
 
-impl Ended {
+impl Cause {
     /// The cause as one word, for machine-readable output and metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -107,14 +147,20 @@ impl Ended {
             Self::Closed(_) => "closed",
             Self::PeerClosed(_) => "peer_closed",
             Self::TurnedAway(_) => "turned_away",
+            Self::UnknownDevice => "unknown_device",
+            Self::WrongProof => "wrong_proof",
             Self::Refused { .. } => "refused",
+            Self::NoKey => "no_key",
             Self::Disconnected => "disconnected",
             Self::Transport(_) => "transport",
+            Self::NotConnected { .. } => "not_connected",
             Self::NotIdentified { .. } => "not_identified",
             Self::TooMuchBeforeRegister { .. } => "too_much_before_register",
             Self::Silent { .. } => "silent",
-            Self::Stalled { .. } => "stalled",
-            Self::NotRead { .. } => "not_read",
+            Self::Replaced => "replaced",
+            Self::GivenUp { .. } => "given_up",
+            Self::Away { .. } => "away",
+            Self::Store(_) => "store",
             Self::Violation(violation) => violation.name(),
         }
     }
@@ -130,38 +176,47 @@ impl Violation {
             Self::Version { .. } => "version",
             Self::RegisteredTwice => "registered_twice",
             Self::Unexpected { .. } => "unexpected_message",
+            Self::Gap { .. } => "gap",
+            Self::BeyondWindow { .. } => "beyond_window",
+            Self::PingFlood { .. } => "ping_flood",
+            Self::NoStream => "no_stream",
+            Self::ForeignStream { .. } => "foreign_stream",
             Self::AckAhead { .. } => "ack_ahead",
             Self::Welcome { .. } => "unusable_welcome",
         }
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(code) => write!(f, "closed here, {}", CloseText(*code)),
             Self::PeerClosed(code) => write!(f, "closed by the peer, {}", CloseText(*code)),
             Self::TurnedAway(code) => write!(f, "not let in, {}", RefuseText(*code)),
+            Self::UnknownDevice => f.write_str("no key is known for this device"),
+            Self::WrongProof => f.write_str("the proof does not fit the key"),
             Self::Refused { code, retry_after } => {
                 write!(f, "refused by the server, {}; it asks to wait {retry_after:?}", RefuseText(*code))
             }
+            Self::NoKey => f.write_str("the server asks for a proof and there is no key"),
             Self::Disconnected => f.write_str("the peer's stream ended without CLOSE"),
             Self::Transport(kind) => write!(f, "the transport broke: {kind}"),
+            Self::NotConnected { limit } => write!(f, "no connection within {limit:?}"),
             Self::NotIdentified { limit } => write!(f, "the peer did not identify itself within {limit:?}"),
             Self::TooMuchBeforeRegister { received, limit } => {
-                write!(f, "{received} bytes and no REGISTER among them, {limit} are allowed")
+                write!(f, "{received} bytes before it was identified, {limit} are allowed")
             }
             Self::Silent { limit } => write!(f, "no byte from the peer for {limit:?}"),
-            Self::Stalled { unacknowledged, limit } => {
-                write!(f, "window full for {limit:?}, {unacknowledged} DATA without acknowledgement")
-            }
-            Self::NotRead { limit } => write!(f, "the peer does not read, more than {limit} bytes wait for it"),
+            Self::Replaced => f.write_str("replaced by a newer connection of the same device"),
+            Self::GivenUp { attempts } => write!(f, "given up after {attempts} tries"),
+            Self::Away { limit } => write!(f, "away for more than {limit:?}"),
+            Self::Store(kind) => write!(f, "the outbox cannot be kept: {kind}"),
             Self::Violation(violation) => write!(f, "the peer broke the rules: {violation}"),
         }
     }
 }
 
-impl core::error::Error for Ended {}
+impl core::error::Error for Cause {}
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,6 +226,11 @@ impl fmt::Display for Violation {
             Self::Version { version } => write!(f, "it speaks version {version} of the messages"),
             Self::RegisteredTwice => f.write_str("a second REGISTER"),
             Self::Unexpected { kind } => write!(f, "a message of kind {kind:#04x} does not belong here"),
+            Self::Gap { expected, seq } => write!(f, "DATA {seq} came and {expected} is awaited"),
+            Self::BeyondWindow { seq, limit } => write!(f, "DATA {seq} came and the window ends at {limit}"),
+            Self::PingFlood { limit } => write!(f, "more than {limit} PINGs in one heartbeat"),
+            Self::NoStream => f.write_str("a stream with the number 0"),
+            Self::ForeignStream { stream } => write!(f, "stream {stream:#x} is that of another device's session"),
             Self::AckAhead { receive_next, next } => write!(f, "ACK up to {receive_next}, and {next} was never sent"),
             Self::Welcome { heartbeat_ms, window } => {
                 write!(f, "WELCOME with a heartbeat of {heartbeat_ms} ms and a window of {window}")
@@ -194,6 +254,11 @@ pub enum SkipCause {
         /// Its number.
         seq: u32,
     },
+    /// DATA came in a datagram while the application was too far behind. It comes again.
+    NoRoom {
+        /// Its number.
+        seq: u32,
+    },
 }
 
 impl SkipCause {
@@ -205,6 +270,7 @@ impl SkipCause {
             Self::Message(_) => "message",
             Self::UnknownKind(_) => "unknown_kind",
             Self::Repeated { .. } => "repeated",
+            Self::NoRoom { .. } => "no_room",
         }
     }
 }
@@ -216,6 +282,7 @@ impl fmt::Display for SkipCause {
             Self::Message(error) => error.fmt(f),
             Self::UnknownKind(kind) => write!(f, "message of unknown kind {kind:#04x}"),
             Self::Repeated { seq } => write!(f, "DATA {seq} was delivered before"),
+            Self::NoRoom { seq } => write!(f, "no room for DATA {seq}"),
         }
     }
 }
@@ -224,47 +291,72 @@ impl fmt::Display for SkipCause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The body is too long for one message.
+    /// The body is too long for one message, or for the whole outbox.
     TooLong {
         /// Its length in bytes.
         length: usize,
         /// The limit in bytes.
         limit: usize,
     },
-    /// The window is full, or too many bytes wait to leave: try again after an event.
+    /// The outbox has no room, and its policy is to wait: try again after DATA was settled.
     Full,
-    /// The link is not established, or has ended.
-    NotConnected,
+    /// The outbox has no room, and its policy is to refuse. It stands in the ledger.
+    Refused,
+    /// The link closes, or is closed.
+    Closed,
+    /// The store that keeps the outbox does not take it.
+    Store(io::ErrorKind),
 }
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { length, limit } => write!(f, "body of {length} bytes is over the limit of {limit}"),
-            Self::Full => f.write_str("the window is full"),
-            Self::NotConnected => f.write_str("the link is not connected"),
+            Self::Full => f.write_str("the outbox is full"),
+            Self::Refused => f.write_str("the outbox is full, and its policy is to refuse"),
+            Self::Closed => f.write_str("the link is closed"),
+            Self::Store(kind) => write!(f, "the outbox cannot be kept: {kind}"),
         }
     }
 }
 
 impl core::error::Error for SendError {}
 
-/// The application took responsibility for DATA that was never delivered to it.
+/// Why a commit was not taken. Nothing is acknowledged by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommitAhead {
-    /// What it committed.
-    pub next: u32,
-    /// One above the highest number delivered.
-    pub delivered_next: u32,
+#[non_exhaustive]
+pub enum CommitError {
+    /// It says more than was delivered.
+    Ahead {
+        /// What was committed.
+        next: u32,
+        /// One above the highest number delivered.
+        delivered_next: u32,
+    },
+    /// It is about a stream that has ended: the peer began another one since. Whatever was not acknowledged in it, the
+    /// peer has forgotten, or settled otherwise.
+    OtherStream {
+        /// The stream that the commit is about.
+        stream: u64,
+        /// The peer's stream of now.
+        now: u64,
+    },
 }
 
-impl fmt::Display for CommitAhead {
+impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "commit up to {}, and only what is below {} was delivered", self.next, self.delivered_next)
+        match self {
+            Self::Ahead { next, delivered_next } => {
+                write!(f, "commit up to {next}, and only what is below {delivered_next} was delivered")
+            }
+            Self::OtherStream { stream, now } => {
+                write!(f, "commit in stream {stream:#x}, and the peer's stream is {now:#x} by now")
+            }
+        }
     }
 }
 
-impl core::error::Error for CommitAhead {}
+impl core::error::Error for CommitError {}
 
 struct CloseText(CloseCode);
 

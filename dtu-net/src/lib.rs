@@ -1,37 +1,49 @@
-//! Links between data transfer units (DTUs) and servers.
+//! Links between data transfer units (DTUs) and servers that stay alive, and sessions that lose nothing.
 //!
-//! The machine is [`Link`], one end of one connection in the role of a [`Server`] or a [`Device`]: bytes and the time go
-//! in, bytes and [`Event`]s come out. It opens no socket, reads no clock and draws no random number, so a test can be all
-//! three. `driver`, under the feature `tokio` (on by default), runs machines on TCP.
-//!
-//! The link is thin: accept, identify, session, with a deadline and a bound for everything. A connection that breaks ends the
-//! session; what was not acknowledged is told, not sent again.
+//! The machine is [`Link`], one end in the role of a [`Server`] or a [`Device`], over as many connections as it takes: bytes
+//! and the time go in, bytes and [`Event`]s come out. It opens no socket, reads no clock and draws no random number, so a
+//! test can be all three. `driver`, under the feature `tokio` (on by default), runs links on TCP, TLS and UDP.
 //!
 //! | part | rule |
 //! |---|---|
-//! | identification | REGISTER within 10 s and 4096 bytes, and the first message, or REFUSE |
-//! | numbers | DATA is delivered once, in ascending order. Where one was damaged on the way, the next says how many are missing, and no ACK passes the gap |
+//! | identification | REGISTER within 10 s and 4096 bytes, and a proof of the key when the server asks, or REFUSE |
+//! | numbers | DATA is delivered in order, each number once. What was not acknowledged is sent again on the next connection |
 //! | ACK | goes out when the application commits, never on arrival |
-//! | heartbeat | a device that hears nothing for the announced time sends PING, and ends the link after three without an answer; a server waits twice the announced time. Every byte received is life |
-//! | window | a sender has no more DATA without ACK than announced; a window that stays full for 60 s ends the link |
-//! | dirt | skipped, reported with its cause, and no reason to end a registered link |
+//! | ledger | every DATA handed to `send` ends in one outcome: acked, expired, refused, abandoned |
+//! | heartbeat | a device that hears nothing for the announced time sends PING, and ends the connection after three without an answer; a server waits twice the announced time. Every byte received is life |
+//! | reconnect | by [`backoff`], which begins anew only after the server has answered and the connection was stable |
+//! | dirt | skipped, reported with its cause; where it took DATA with it, that is sent again |
 
+pub mod auth;
+pub mod backoff;
 mod device;
 #[cfg(feature = "tokio")]
 pub mod driver;
 mod error;
 mod event;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod handshake;
+mod heartbeat;
+mod inbox;
+pub mod keys;
 pub mod limits;
 pub mod link;
 mod numbers;
+mod outbox;
+pub mod rtt;
 mod server;
 mod state;
-#[cfg(test)]
-mod testing;
+pub mod store;
+mod wire;
 
-pub use device::Device;
-pub use error::{CommitAhead, Ended, SendError, SkipCause, Violation};
-pub use event::{Event, LinkCounters, Registration, Timer};
+pub use device::{Device, DeviceConfig};
+pub use error::{Cause, CommitError, SendError, SkipCause, Violation};
+pub use event::{Epoch, Event, Ledger, LinkCounters, Mark, Outcome, Received, Resumption, State, StateChange, Timer};
+pub use handshake::{Handshake, HandshakeEvent, Registration};
 pub use limits::Limits;
 pub use link::Link;
+pub use outbox::Outgoing;
 pub use server::Server;
+pub use wire::Carrier;

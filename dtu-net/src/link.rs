@@ -1,113 +1,131 @@
-//! One connection, as a machine: facts in, work out, no clock and no socket of its own.
+//! A link: one device and one server, over as many connections as it takes. Facts in, work out; no clock, no socket and
+//! no random number of its own.
 //!
-//! ```text
-//!             server                                    device
-//!   Opening   REGISTER? ──Event::Register──> Deciding   Opening   REGISTER sent, WELCOME?
-//!      │                        │ welcome()                │ WELCOME
-//!      │ deadline, byte limit   │ refuse()                 │ REFUSE, deadline
-//!      ▼                        ▼                          ▼
-//!   Ended <── CLOSE, rules broken, silence, stall ── Connected
-//! ```
+//! | state | what it is | deadline | then |
+//! |---|---|---|---|
+//! | `Disconnected` | a device waits for its next try | backoff | `Connecting` |
+//! | | a server waits for its device | [`RETENTION`](crate::limits::RETENTION) | `Closed` |
+//! | `Connecting` | a device dials | [`CONNECT`](crate::limits::CONNECT) | `Disconnected` |
+//! | `Registering` | a device has sent REGISTER | [`IDENTIFY`](crate::limits::IDENTIFY) | `Disconnected` |
+//! | `Connected` | DATA flows; a device asks after a silent heartbeat | heartbeat | PING |
+//! | | the first PING stayed without an answer | probe timeout | `Suspect` |
+//! | | a server heard nothing | 2 × heartbeat | `Disconnected` |
+//! | `Suspect` | as `Connected`; any byte leads back to it | misses × probe timeout | `Disconnected` |
+//! | `Closed` | the end | none | |
+//!
+//! From every state CLOSE with DONE, and [`close`](Link::close), lead to `Closed`; a broken transport and a broken rule lead to
+//! `Disconnected`. Each connection has an [`Epoch`]; what is said of an older one does nothing.
 //!
 //! # The drain rule
 //!
-//! **After every call that takes `&mut self`, take everything out: transmissions until `poll_transmit` gives `None`,
-//! events until `poll_event` does; then sleep until the instant of `poll_timeout`, the next byte or the next call of the
-//! application.** A driver that may not take an event yet (the application is slow) does not read meanwhile: that, and
-//! TCP behind it, is what keeps the memory of a link bounded.
+//! **After every call that takes `&mut self`, take everything out: bytes until `poll_transmit` says that there are none,
+//! events until `poll_event` gives `None`; then sleep until the instant of `poll_timeout`, the next byte or the next call
+//! of the application.** What the peer sent for the application may wait in the link: while
+//! [`wants_bytes`](Link::wants_bytes) is false, do not read. That, and the transport behind it, bounds the memory.
+//!
+//! The whole loop, as in `examples/own_driver.rs`:
+//!
+//! ```text
+//! loop {
+//!     while link.poll_transmit(epoch, now, &mut out) { write(&out); out.clear(); }
+//!     while let Some(event) = link.poll_event()      { tell(event); }
+//!     while let Some(received) = link.poll_received() { store(received); link.commit(received.mark()); }
+//!     if !link.is_live(epoch)                        { reconnect or end; }
+//!     wait for: bytes (if link.wants_bytes())        -> link.handle_bytes(epoch, now, bytes)
+//!               the end of the transport             -> link.handle_disconnected(epoch, now, cause)
+//!               the instant of link.poll_timeout()   -> link.handle_timeout(now)
+//!               the application                      -> link.send(..), link.commit(..), link.close(..)
+//! }
+//! ```
 
-use crate::error::{CommitAhead, Ended, SendError, SkipCause, Violation};
-use crate::event::{Event, LinkCounters, Timer};
-use crate::limits::Limits;
-use crate::state::{Core, State};
-use bytes::Bytes;
-use dtu_proto::message::{CloseCode, Reason};
-use dtu_proto::{Deframer, Message, Native, Step};
-use std::io;
+use crate::error::{Cause, CommitError, SendError, SkipCause, Violation};
+use crate::event::{Epoch, Event, LinkCounters, Mark, Received, State, Timer};
+use crate::limits::{DRAIN_MAX, Limits};
+use crate::outbox::Outgoing;
+use crate::state::{Closing, Core};
+use crate::wire::Wire;
+use core::mem;
+use core::time::Duration;
+use dtu_proto::message::CloseCode;
+use dtu_proto::message::Datagram;
+use dtu_proto::{Message, Step};
 use std::time::Instant;
 
-/// Which end of a connection a [`Link`] is: [`Server`](crate::Server) or [`Device`](crate::Device).
+/// Which end a [`Link`] is: [`Server`](crate::Server) or [`Device`](crate::Device).
 pub trait Role: sealed::Role {}
 
 pub(crate) mod sealed {
-    use super::{Core, Ended, Instant, Message, Violation};
+    use super::{Cause, Core, Instant, Message, Timer, Violation, Wire};
 
     pub trait Role {
-        /// Takes a message that comes before the link is connected.
-        fn handle_opening(&mut self, core: &mut Core, now: Instant, message: Message<'_>);
+        /// Takes a message that only this role gets, or that comes before the link is connected. The error ends the
+        /// connection.
+        fn handle_message(
+            &mut self,
+            core: &mut Core,
+            now: Instant,
+            ordered: bool,
+            message: &Message<'_>,
+        ) -> Result<(), Cause>;
 
-        /// Which rule a message breaks that only one role may send, on a connected link.
+        /// Which rule a message breaks that the connected link does not take.
         fn judge(&self, message: &Message<'_>) -> Violation;
 
-        /// How this role ends a link whose peer does not open it.
-        fn end_unopened(&self, core: &mut Core, cause: Ended);
+        /// Appends what opens a connection, when it is due.
+        fn transmit(&mut self, core: &mut Core, now: Instant, wire: &Wire, out: &mut Vec<u8>) -> bool;
 
-        /// Whether bytes that come before the link is open are counted against a limit.
-        const LIMITS_OPENING: bool;
+        /// The deadline of the role's own states.
+        fn timer(&self, core: &Core) -> Option<(Instant, Timer)>;
+
+        /// Acts upon it. The error ends the connection.
+        fn handle_timer(&mut self, core: &mut Core, now: Instant, timer: Timer) -> Result<(), Cause>;
 
         /// When the silence of the peer has to be acted upon.
         fn silence_deadline(&self, core: &Core) -> Instant;
 
-        /// Acts upon it.
-        fn handle_silence(&mut self, core: &mut Core, now: Instant);
+        /// Acts upon it. The error ends the connection.
+        fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause>;
+
+        /// The connection is over: decides what follows. The error ends the link.
+        fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause>;
     }
 }
 
-/// One end of one connection. See the [module](self) for its states and for the drain rule.
+/// One end of a link. See the [module](self) for its states and for the drain rule.
 #[derive(Debug)]
 pub struct Link<R> {
-    deframer: Deframer<Native, Vec<u8>>,
+    pub(crate) wire: Option<Wire>,
     pub(crate) core: Core,
     pub(crate) role: R,
 }
 
 impl<R: Role> Link<R> {
-    pub(crate) fn with_role(limits: Limits, stream: u64, now: Instant, role: R) -> Self {
-        let native = Native::with_max_payload(limits.max_payload);
-        Self { deframer: Deframer::new(native), core: Core::new(limits, stream, now), role }
-    }
-
-    /// Room for bytes from the transport; say with [`handle_received`](Self::handle_received) how many were put there.
-    ///
-    /// Ask for it only when there is something to read: between two frames a link holds no buffer.
-    pub fn spare_capacity_mut(&mut self) -> &mut [u8] {
-        self.deframer.spare_capacity_mut()
-    }
-
-    /// Takes the first `count` bytes of [`spare_capacity_mut`](Self::spare_capacity_mut).
-    ///
-    /// # Panics
-    ///
-    /// When there was no room for as many.
-    pub fn handle_received(&mut self, now: Instant, count: usize) {
-        self.deframer.commit(count);
-        if count > 0 {
-            self.core.heard(now, count);
-        }
-        self.drain(now);
-    }
-
-    /// Takes bytes that are somewhere else already.
-    pub fn handle_bytes(&mut self, now: Instant, mut bytes: &[u8]) {
-        while !bytes.is_empty() && !self.is_ended() {
-            let count = self.deframer.push(bytes);
-            if count == 0 {
-                // Only a link that waits for a decision leaves its buffer full.
-                let limit = self.deframer.buffered();
-                let cause = Ended::TooMuchBeforeRegister { received: limit.saturating_add(bytes.len()), limit };
-                return self.role.end_unopened(&mut self.core, cause);
-            }
-            self.core.heard(now, count);
-            self.drain(now);
-            bytes = bytes.get(count..).unwrap_or_default();
+    /// Takes bytes of the stream, all of them.
+    pub fn handle_bytes(&mut self, epoch: Epoch, now: Instant, bytes: &[u8]) {
+        if !bytes.is_empty() && self.is_live(epoch) {
+            self.core.heard(now);
+            self.drain(now, bytes);
         }
     }
 
-    /// Takes the end of the transport: `None` when the peer closed its stream in order. Whole frames inside a candidate
-    /// that now stays incomplete still come out.
-    pub fn handle_disconnected(&mut self, now: Instant, error: Option<io::ErrorKind>) {
-        self.abandon(now);
-        self.core.end(error.map_or(Ended::Disconnected, Ended::Transport), "");
+    /// Takes a datagram that was opened by [`Datagram::open`] and had `length` bytes; its sender is trusted to be the peer.
+    pub fn handle_datagram(&mut self, epoch: Epoch, now: Instant, datagram: &Datagram<'_>, length: usize) {
+        let Some(Wire::Datagrams { .. }) = self.wire.as_ref().filter(|_| epoch == self.core.epoch) else { return };
+        self.core.heard(now);
+        let taken = self.core.handle(&mut self.role, now, false, &datagram.message, length);
+        self.settle(now, taken);
+    }
+
+    /// Takes the end of the transport: [`Cause::Disconnected`] when the peer closed its stream in order, or what broke.
+    /// Whole frames inside a candidate that now stays incomplete are still taken.
+    pub fn handle_disconnected(&mut self, epoch: Epoch, now: Instant, cause: Cause) {
+        if epoch == self.core.epoch && self.is_connecting_or_live() {
+            self.abandon(now);
+        }
+        // What was taken may have been the end already.
+        if epoch == self.core.epoch && self.is_connecting_or_live() {
+            self.lose(now, cause, "");
+        }
     }
 
     /// Takes the time. Early or repeated calls do nothing.
@@ -115,147 +133,396 @@ impl<R: Role> Link<R> {
         while let Some((deadline, timer)) = self.poll_timeout()
             && deadline <= now
         {
-            match timer {
-                Timer::Identify => {
-                    let limit = self.core.limits.identify;
-                    self.role.end_unopened(&mut self.core, Ended::NotIdentified { limit });
+            let done = match timer {
+                Timer::InterByte | Timer::Frame if !self.core.wants_bytes() => {
+                    // The rest of the candidate waits in the transport, unread.
+                    self.core.heartbeat.heard(now);
+                    self.core.candidate_since = Some(now);
+                    Ok(())
                 }
-                Timer::InterByte => self.abandon(now),
+                Timer::InterByte | Timer::Frame => {
+                    self.abandon(now);
+                    Ok(())
+                }
+                Timer::Silence if !self.core.wants_bytes() => {
+                    // Nothing was read, so the silence is not the peer's.
+                    self.core.heartbeat.heard(now);
+                    let is_own = self.role.silence_deadline(&self.core) <= now;
+                    if is_own { self.role.handle_silence(&mut self.core, now) } else { Ok(()) }
+                }
                 Timer::Silence => self.role.handle_silence(&mut self.core, now),
-                Timer::Stall => self.core.stalled(),
-            }
+                Timer::Resend => {
+                    self.resend(now);
+                    Ok(())
+                }
+                Timer::Expiry => {
+                    self.core.outbox.expire(now, &mut self.core.events);
+                    Ok(())
+                }
+                Timer::Drain => {
+                    self.finish(now);
+                    Ok(())
+                }
+                Timer::Reconnect | Timer::Connect | Timer::Identify | Timer::Repeat | Timer::Retention => {
+                    self.role.handle_timer(&mut self.core, now, timer)
+                }
+            };
+            self.settle(now, done);
         }
     }
 
-    /// The bytes to send next, in one piece. `None` when there is nothing to send.
+    /// Appends the bytes to send next to `out`, and returns whether there were any: on a stream up to about 16 KiB, on
+    /// datagrams exactly one datagram. Of a connection that is over these are its last words.
     #[must_use]
-    pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        self.core.poll_transmit()
+    pub fn poll_transmit(&mut self, epoch: Epoch, now: Instant, out: &mut Vec<u8>) -> bool {
+        if let Some(bytes) = self.core.take_farewell(epoch) {
+            out.extend_from_slice(&bytes);
+            return true;
+        }
+        let Some(wire) = self.wire.as_ref().filter(|_| epoch == self.core.epoch) else { return false };
+        let before = out.len();
+        loop {
+            let more = self.role.transmit(&mut self.core, now, wire, out)
+                || self.core.state.is_up() && self.core.transmit(now, wire, out);
+            if !more || !Core::may_grow(out.len() - before, wire) {
+                let sent = out.len() > before;
+                if sent {
+                    self.core.heartbeat.sent(now);
+                }
+                return sent;
+            }
+        }
     }
 
     /// What happened next.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.core.poll_event(self.deframer.counters())
+        let event = self.core.events.pop_front();
+        if event.is_none() && self.core.events.capacity() > 0 {
+            self.core.events = std::collections::VecDeque::new();
+        }
+        event
+    }
+
+    /// What the peer sent next for the application. [`commit`](Self::commit) its mark once you have taken responsibility for
+    /// it.
+    #[must_use]
+    pub fn poll_received(&mut self) -> Option<Received> {
+        self.core.inbox.take()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next, and for what. `None` when never.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let core = &self.core;
-        let waiting = self.deframer.buffered() > 0 && core.state != State::Deciding;
-        let inter_byte = waiting.then(|| (core.last_heard() + core.limits.inter_byte, Timer::InterByte));
-        let of_state = match core.state {
-            State::Ended => return None,
-            State::Opening | State::Deciding => [Some((core.opened + core.limits.identify, Timer::Identify)), None],
-            State::Connected => [
-                Some((self.role.silence_deadline(core), Timer::Silence)),
-                core.outgoing.full_since().map(|since| (since + core.limits.stall, Timer::Stall)),
-            ],
+        if core.state == State::Closed {
+            return None;
+        }
+        let mut earliest = self.role.timer(core);
+        let mut consider = |deadline: Instant, timer| {
+            if earliest.is_none_or(|(before, _)| deadline < before) {
+                earliest = Some((deadline, timer));
+            }
         };
-        of_state.into_iter().flatten().chain(inter_byte).min_by_key(|(deadline, _)| *deadline)
+        if let Some(wire) = &self.wire {
+            if wire.buffered() > 0 {
+                consider(core.heartbeat.last_heard() + core.limits.inter_byte, Timer::InterByte);
+                if let Some(since) = core.candidate_since {
+                    consider(since + core.limits.frame, Timer::Frame);
+                }
+            }
+            if core.state.is_up() {
+                consider(self.role.silence_deadline(core), Timer::Silence);
+                if let Some(at) = core.outbox.resend_at(self.resend_timeout(), core.limits.resend_max) {
+                    consider(at, Timer::Resend);
+                }
+            }
+        }
+        if let Some(at) = core.outbox.expires_at() {
+            consider(at, Timer::Expiry);
+        }
+        if let Some(closing) = &core.closing {
+            consider(closing.until, Timer::Drain);
+        }
+        earliest
     }
 
-    /// Sends a DATA message and returns its number.
+    /// Puts DATA into the outbox and returns its number. It may leave on this connection or on a later one; what became of
+    /// it is told by [`Event::Settled`].
     ///
     /// # Errors
     ///
-    /// [`SendError`]; nothing was sent then.
-    pub fn send(&mut self, now: Instant, channel: u8, body: &[u8]) -> Result<u32, SendError> {
-        self.core.send(now, channel, body)
+    /// [`SendError`]; the outbox is as before then.
+    pub fn send(&mut self, outgoing: Outgoing) -> Result<u32, SendError> {
+        let (length, limit) = (outgoing.body.len(), self.core.limits.max_body());
+        if length > limit {
+            return Err(SendError::TooLong { length, limit });
+        }
+        if self.core.closing.is_some() || self.core.state == State::Closed {
+            return Err(SendError::Closed);
+        }
+        self.core.outbox.push(outgoing, &mut self.core.events)
     }
 
-    /// Whether [`send`](Self::send) would take a body of allowed length now.
+    /// Whether the outbox has room for a body of `length` bytes.
     #[must_use]
-    pub const fn can_send(&self) -> bool {
-        self.core.can_send()
+    pub fn has_room(&self, length: usize) -> bool {
+        self.core.outbox.has_room(length)
     }
 
-    /// Takes responsibility for all DATA below `next`: they are acknowledged, as far as none before them is missing.
+    /// Takes responsibility for everything before `mark`: it is acknowledged. An earlier mark changes nothing.
     ///
     /// # Errors
     ///
-    /// [`CommitAhead`] when that many were not delivered. Nothing is acknowledged then.
-    pub const fn commit(&mut self, next: u32) -> Result<(), CommitAhead> {
-        self.core.incoming.commit(next)
+    /// [`CommitError`]. Nothing is acknowledged then.
+    pub fn commit(&mut self, mark: Mark) -> Result<(), CommitError> {
+        self.core.inbox.commit(mark)
     }
 
-    /// Ends the link in order: a CLOSE goes out.
-    pub fn close(&mut self, code: CloseCode, reason: Reason<'_>) {
-        self.core.end_with_close(code, reason, Ended::Closed(code));
+    /// Closes the link: takes no more DATA, and sends CLOSE as soon as all there is has its outcome, at the latest after
+    /// `drain`, which is a day at most. What is left then is abandoned. The first call decides how; a later one can only
+    /// shorten the time.
+    pub fn close(&mut self, now: Instant, code: CloseCode, reason: &str, drain: Duration) {
+        let until = now + drain.min(DRAIN_MAX);
+        match &mut self.core.closing {
+            Some(closing) => closing.until = closing.until.min(until),
+            None => self.core.closing = Some(Closing { until, code, reason: reason.into() }),
+        }
+        self.settle(now, Ok(()));
     }
 
-    /// Whether the link has ended. Bytes and events may still be there to be taken.
+    /// Whether [`close`](Self::close) was called, and there is still something to wait for.
     #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.core.state == State::Ended
+    pub const fn is_closing(&self) -> bool {
+        self.core.closing.is_some()
     }
 
-    /// The bounds of this link; a device's hold what the server announced.
+    /// The state of now.
     #[must_use]
-    pub const fn limits(&self) -> &Limits {
+    pub const fn state(&self) -> State {
+        self.core.state
+    }
+
+    /// The connection of now, or the last one.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.core.epoch
+    }
+
+    /// Whether this connection is the one of now and not over. Last words may still wait to leave when it is over.
+    #[must_use]
+    pub fn is_live(&self, epoch: Epoch) -> bool {
+        epoch == self.core.epoch && self.wire.is_some()
+    }
+
+    /// Whether bytes of the transport are welcome: the application is not too far behind.
+    #[must_use]
+    pub fn wants_bytes(&self) -> bool {
+        self.core.wants_bytes()
+    }
+
+    /// Whether [`poll_received`](Self::poll_received) has something.
+    #[must_use]
+    pub fn has_received(&self) -> bool {
+        self.core.inbox.is_waiting()
+    }
+
+    /// Whether an acknowledgement waits to leave.
+    #[must_use]
+    pub const fn is_ack_due(&self) -> bool {
+        self.core.inbox.is_ack_due()
+    }
+
+    /// The bounds of this link; a device's hold the heartbeat that the server announced.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
         &self.core.limits
+    }
+
+    /// The id of the stream in which this side sends.
+    #[must_use]
+    pub const fn stream(&self) -> u64 {
+        self.core.outbox.stream()
     }
 
     /// What the link has carried so far.
     #[must_use]
-    pub const fn counters(&self) -> LinkCounters {
-        self.core.counters(self.deframer.counters())
+    pub fn counters(&self) -> LinkCounters {
+        let line = match &self.wire {
+            Some(Wire::Stream(deframer)) => Some(deframer.counters()),
+            Some(Wire::Datagrams { .. }) | None => None,
+        };
+        self.core.counters(line)
+    }
+
+    /// The bytes of memory that DATA takes here, and a candidate that is not whole. Bounded by [`Limits`]: the outbox, what
+    /// waits for the application, and on datagrams the window.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let buffered = self.wire.as_ref().map_or(0, Wire::buffered);
+        self.core.outbox.memory().saturating_add(self.core.inbox.memory()).saturating_add(buffered)
+    }
+
+    const fn is_connecting_or_live(&self) -> bool {
+        self.wire.is_some() || matches!(self.core.state, State::Connecting)
+    }
+
+    /// Takes all steps there are of what waits and of `bytes` behind it.
+    pub(crate) fn drain(&mut self, now: Instant, mut bytes: &[u8]) {
+        let mut progress = false;
+        loop {
+            let Some(Wire::Stream(deframer)) = &mut self.wire else { return };
+            let (count, step) = deframer.next_step_from(bytes);
+            let taken = match step {
+                Step::NeedMore { .. } => break,
+                Step::Frame(_) | Step::Skipped { .. } => self.core.handle_step(&mut self.role, now, step),
+            };
+            bytes = bytes.get(count..).unwrap_or_default();
+            progress = true;
+            self.settle(now, taken);
+        }
+        let waits = self.wire.as_ref().is_some_and(|wire| wire.buffered() > 0);
+        self.core.candidate_since = match self.core.candidate_since {
+            Some(since) if waits && !progress => Some(since),
+            _ => waits.then_some(now),
+        };
     }
 
     /// Gives up every candidate that waits; the line fell silent or ended.
     fn abandon(&mut self, now: Instant) {
-        if self.core.state == State::Deciding {
-            return;
-        }
-        while let Some(step) = self.deframer.abandon_candidate() {
-            self.core.handle_step(&mut self.role, now, step);
-            self.drain(now);
+        while let Some(Wire::Stream(deframer)) = &mut self.wire
+            && let Some(step) = deframer.abandon_candidate()
+        {
+            let taken = self.core.handle_step(&mut self.role, now, step);
+            self.settle(now, taken);
+            self.drain(now, &[]);
         }
     }
 
-    /// Takes all steps there are. While a server's owner decides about a device, what it sends behind REGISTER waits, so
-    /// that nothing comes from a device that is then refused.
-    pub(crate) fn drain(&mut self, now: Instant) {
-        while self.core.state != State::Deciding {
-            let step = self.deframer.next_step();
-            if let Step::NeedMore { .. } = step {
-                break;
-            }
-            self.core.handle_step(&mut self.role, now, step);
+    fn resend(&mut self, now: Instant) {
+        let ordered = self.wire.as_ref().is_some_and(Wire::is_ordered);
+        let (before, most) = if ordered {
+            // A stream loses at most what was damaged on it, and then all that follows is refused: the first decides.
+            (now, 1)
+        } else {
+            let timeout = self.resend_timeout();
+            (now.checked_sub(timeout).unwrap_or(now), usize::MAX)
+        };
+        self.core.outbox.resend(now, before, most);
+    }
+
+    fn resend_timeout(&self) -> Duration {
+        let measured = self.core.heartbeat.round_trip().timeout();
+        match &self.wire {
+            Some(Wire::Datagrams { .. }) => measured,
+            Some(Wire::Stream(_)) | None => measured.max(self.core.limits.resend),
         }
-        if R::LIMITS_OPENING {
-            let (received, limit) = (self.core.received_unopened(), self.core.limits.identify_bytes);
-            if received > limit {
-                let cause = Ended::TooMuchBeforeRegister { received, limit };
-                self.role.end_unopened(&mut self.core, cause);
-            }
+    }
+
+    /// Ends the connection on an error, and the link when it closes and everything has its outcome.
+    pub(crate) fn settle(&mut self, now: Instant, done: Result<(), Cause>) {
+        if let Err(cause) = done {
+            self.end(now, cause);
         }
+        if self.core.closing.is_some() && self.core.outbox.is_empty() && self.core.state != State::Closed {
+            self.finish(now);
+        }
+    }
+
+    /// Ends the connection by this side's decision or the peer's word, with the last words that belong to it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only what this side decided is said to the peer")]
+    fn end(&mut self, now: Instant, cause: Cause) {
+        let code = match &cause {
+            Cause::Silent { .. } | Cause::NotIdentified { .. } => Some(CloseCode::TIMED_OUT),
+            Cause::Violation(_) => Some(CloseCode::PROTOCOL),
+            Cause::Replaced => Some(CloseCode::REPLACED),
+            Cause::NoKey => Some(CloseCode::DONE),
+            _ => None,
+        };
+        if let (Some(code), Some(wire)) = (code, &self.wire) {
+            self.core.say_close(wire, code, if matches!(cause, Cause::Violation(_)) { cause.name() } else { "" });
+        }
+        let reason = mem::take(&mut self.core.peer_reason);
+        self.lose(now, cause, &reason);
+    }
+
+    /// The connection is over. The role says what follows.
+    pub(crate) fn lose(&mut self, now: Instant, cause: Cause, reason: &str) {
+        if let Some(Wire::Stream(deframer)) = self.wire.take() {
+            self.core.keep_line(deframer.counters());
+        }
+        if self.core.state == State::Closed {
+            return;
+        }
+        let over = match (cause, self.role.lost(&mut self.core, now, cause)) {
+            (Cause::PeerClosed(CloseCode::DONE), _) => Some(cause),
+            (_, Err(over)) => Some(over),
+            (_, Ok(())) => None,
+        };
+        match over {
+            Some(over) => {
+                self.core.change(now, State::Closed, Some(over), reason);
+                self.core.outbox.abandon(&mut self.core.events);
+            }
+            None => self.core.change(now, State::Disconnected, Some(cause), reason),
+        }
+    }
+
+    /// The last step of closing.
+    fn finish(&mut self, now: Instant) {
+        let Some(Closing { code, reason, .. }) = self.core.closing.take() else { return };
+        if let Some(wire) = &self.wire {
+            self.core.say_close(wire, code, &reason);
+        }
+        if let Some(Wire::Stream(deframer)) = self.wire.take() {
+            self.core.keep_line(deframer.counters());
+        }
+        self.core.change(now, State::Closed, Some(Cause::Closed(code)), "");
+        self.core.outbox.abandon(&mut self.core.events);
     }
 }
 
 impl Core {
-    /// Takes one step of the line.
-    fn handle_step<R: Role>(&mut self, role: &mut R, now: Instant, step: Step<'_>) {
+    /// Takes one step of the line. The error ends the connection.
+    fn handle_step<R: Role>(&mut self, role: &mut R, now: Instant, step: Step<'_>) -> Result<(), Cause> {
         match step {
-            Step::NeedMore { .. } => {}
-            Step::Skipped { bytes, cause } => self.skipped(bytes, SkipCause::Line(cause)),
-            Step::Frame(frame) => match (self.state, Message::decode(frame.payload())) {
-                (State::Ended, _) => {}
-                (State::Opening, Err(error)) => {
-                    let cause = Ended::Violation(Violation::FirstMessageMalformed(error));
-                    role.end_unopened(self, cause);
-                }
-                (_, Err(error)) => self.skipped(frame.encoded_len(), SkipCause::Message(error)),
-                (State::Opening, Ok(message)) => role.handle_opening(self, now, message),
-                // In `Deciding` no step is taken; the arm is there for the compiler.
-                (State::Deciding | State::Connected, Ok(message)) => {
-                    if let Err(violation) = self.handle_message(now, &message, frame.encoded_len()) {
-                        let violation = violation.unwrap_or_else(|| role.judge(&message));
-                        self.violated(violation);
-                    }
+            Step::NeedMore { .. } => Ok(()),
+            Step::Skipped { bytes, cause } => {
+                self.skipped(bytes, SkipCause::Line(cause));
+                Ok(())
+            }
+            Step::Frame(frame) => match Message::decode(frame.payload()) {
+                Ok(message) => self.handle(role, now, true, &message, frame.encoded_len()),
+                Err(error) => {
+                    self.skipped(frame.encoded_len(), SkipCause::Message(error));
+                    Ok(())
                 }
             },
+        }
+    }
+
+    /// Takes one message. The error ends the connection.
+    fn handle<R: Role>(
+        &mut self,
+        role: &mut R,
+        now: Instant,
+        ordered: bool,
+        message: &Message<'_>,
+        length: usize,
+    ) -> Result<(), Cause> {
+        if let Message::Close(close) = message {
+            self.peer_reason = close.reason.as_str().into();
+            return Err(Cause::PeerClosed(close.code));
+        }
+        if !self.state.is_up() {
+            return role.handle_message(self, now, ordered, message);
+        }
+        match self.handle_message(now, message, length, ordered) {
+            Ok(()) => Ok(()),
+            Err(Some(violation)) => Err(Cause::Violation(violation)),
+            // What opened the connection may come twice on datagrams.
+            Err(None) if !ordered => role.handle_message(self, now, ordered, message),
+            Err(None) => Err(Cause::Violation(role.judge(message))),
         }
     }
 }

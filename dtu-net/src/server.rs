@@ -1,98 +1,115 @@
-//! The server's end of a link: takes REGISTER, answers WELCOME or REFUSE.
+//! The server's end of a link: keeps the session of one device while it comes and goes.
 
-use crate::error::{Ended, Violation};
-use crate::event::{Event, Registration};
+use crate::error::{Cause, Violation};
+use crate::event::{Epoch, State, Timer};
+use crate::handshake::Handshake;
 use crate::limits::Limits;
 use crate::link::{Link, Role, sealed};
-use crate::numbers::Incoming;
-use crate::state::{Core, State};
-use bytes::Bytes;
-use core::time::Duration;
+use crate::outbox::Outbox;
+use crate::state::Core;
+use crate::wire::Wire;
+use core::mem;
 use dtu_proto::Message;
-use dtu_proto::message::{CloseCode, Reason, Refuse, RefuseCode, VERSION, Welcome};
+use dtu_proto::message::{CloseCode, Resume, Welcome};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The server's role in a [`Link`].
-///
-/// # Examples
-///
-/// A device registers and is let in:
-/// ```
-/// use dtu_net::{Device, Event, Limits, Link, Server};
-/// use dtu_proto::message::{DeviceId, Token};
-/// # let now = std::time::Instant::now();
-///
-/// let mut server: Link<Server> = Link::server(Limits::default(), 1, now);
-/// let mut device: Link<Device> = Link::device(Limits::default(), DeviceId::new("meter-7")?, Token::EMPTY, 2, now);
-/// while let Some(bytes) = device.poll_transmit() {
-///     server.handle_bytes(now, &bytes);
-/// }
-/// let Some(Event::Register(registration)) = server.poll_event() else { panic!("REGISTER came") };
-/// assert_eq!(&*registration.device, "meter-7");
-/// server.welcome(now);
-/// while let Some(bytes) = server.poll_transmit() {
-///     device.handle_bytes(now, &bytes);
-/// }
-/// assert!(matches!(device.poll_event(), Some(Event::Welcomed { window: 64, .. })));
-/// # Ok::<(), dtu_proto::message::MessageError>(())
-/// ```
 #[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    /// What WELCOME says of the streams on this connection.
+    resume: Option<Resume>,
+    welcome_due: bool,
+    /// Since when the device has been away.
+    away_since: Instant,
+}
 
 impl Role for Server {}
 
 impl Link<Server> {
-    /// A link that a device has just opened. `stream` is a random number, the id of what this side will send.
+    /// The session of a device that has not come yet. `stream` is a random number, not 0: the id of what this side will
+    /// send.
+    ///
+    /// # Examples
+    ///
+    /// A device registers and is let in:
+    /// ```
+    /// use dtu_net::{Carrier, Device, DeviceConfig, Handshake, HandshakeEvent, Limits, Link, Server, State};
+    /// # let now = std::time::Instant::now();
+    ///
+    /// let mut device: Link<Device> = Link::device(DeviceConfig::new("meter-7")?, 2, 0, now);
+    /// device.handle_timeout(now);
+    /// let epoch = device.poll_connect().expect("it dials at once");
+    /// device.handle_connected(epoch, now, Carrier::Stream);
+    ///
+    /// let limits = std::sync::Arc::new(Limits::default());
+    /// let mut handshake = Handshake::new(limits.clone(), Carrier::Stream, 0, now);
+    /// let mut bytes = Vec::new();
+    /// while device.poll_transmit(epoch, now, &mut bytes) {}
+    /// handshake.handle_bytes(now, &bytes);
+    /// let Some(HandshakeEvent::Register(registration)) = handshake.poll_event() else { panic!("REGISTER came") };
+    /// assert_eq!(&*registration.device, "meter-7");
+    ///
+    /// let mut server: Link<Server> = Link::server(limits, 1, now);
+    /// let session = server.handle_registered(now, handshake).expect("it is not closed");
+    /// bytes.clear();
+    /// while server.poll_transmit(session, now, &mut bytes) {}
+    /// device.handle_bytes(epoch, now, &bytes);
+    /// assert_eq!(device.state(), State::Connected);
+    /// # Ok::<(), dtu_proto::message::MessageError>(())
+    /// ```
     #[must_use]
-    pub fn server(limits: Limits, stream: u64, now: Instant) -> Self {
-        Self::with_role(limits, stream, now, Server {})
+    pub fn server(limits: Arc<Limits>, stream: u64, now: Instant) -> Self {
+        let outbox = Outbox::new(stream, limits.outbox);
+        let role = Server { resume: None, welcome_due: false, away_since: now };
+        Self { wire: None, core: Core::new(limits, outbox, now), role }
     }
 
-    /// Lets the device in that [`Event::Register`] told of, and takes what it sent meanwhile. Does nothing when there is
-    /// none to let in.
-    pub fn welcome(&mut self, now: Instant) {
-        let core = &mut self.core;
-        if core.state == State::Deciding {
-            core.state = State::Connected;
-            core.outgoing.open(core.limits.window);
-            core.heard(now, 0);
-            let heartbeat_ms = u32::try_from(core.limits.heartbeat.as_millis()).unwrap_or(u32::MAX);
-            let resume = core.resume();
-            core.transmit(&Message::Welcome(Welcome { heartbeat_ms, window: core.limits.window, resume }));
-            self.drain(now);
+    /// Lets the device in whose REGISTER the handshake took: WELCOME goes out, and what follows REGISTER is taken. An older
+    /// connection of it is over from here on, with CLOSE as its last word. `None` when the link is closed; the handshake
+    /// is lost then.
+    pub fn handle_registered(&mut self, now: Instant, handshake: Handshake) -> Option<Epoch> {
+        let (wire, resume) = handshake.into_parts();
+        let resume = resume.filter(|_| self.core.state != State::Closed && self.core.closing.is_none())?;
+        self.replace(now, &wire);
+        self.core.epoch = Epoch(self.core.epoch.0.wrapping_add(1));
+        self.core.begin(now);
+        let ordered = wire.is_ordered();
+        self.wire = Some(wire);
+        let mut ours = self.core.resume_fields();
+        let resumed = self.core.resume(now, &resume, ordered);
+        if resumed.as_ref().is_ok_and(|resumption| resumption.receiving) {
+            ours.receive_next = self.core.inbox.receive_next();
+        } else {
+            (ours.peer_stream, ours.receive_next) = (0, 0);
+        }
+        // The peer's word may have settled some.
+        ours.send_base = self.core.outbox.say_base();
+        (self.role.resume, self.role.welcome_due) = (Some(ours), true);
+        self.settle(now, resumed.map(|_| ()).map_err(Cause::Violation));
+        self.drain(now, &[]);
+        Some(self.core.epoch)
+    }
+
+    /// A newer connection takes the place of the one there is.
+    fn replace(&mut self, now: Instant, newer: &Wire) {
+        if let Some(wire) = &self.wire {
+            // On datagrams the stream names both connections: the CLOSE of the older would end the newer one.
+            if !wire.is_named_as(newer) {
+                self.core.say_close(wire, CloseCode::REPLACED, "");
+            }
+            self.lose(now, Cause::Replaced, "");
         }
     }
-
-    /// Does not let it in; the link ends.
-    pub fn refuse(&mut self, code: RefuseCode, retry_after: Duration, reason: Reason<'_>) {
-        refuse(&mut self.core, code, retry_after, reason, Ended::TurnedAway(code));
-    }
-}
-
-fn refuse(core: &mut Core, code: RefuseCode, retry_after: Duration, reason: Reason<'_>, cause: Ended) {
-    let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
-    core.end_with(&Message::Refuse(Refuse { code, retry_after_ms, reason }), cause);
 }
 
 impl sealed::Role for Server {
-    const LIMITS_OPENING: bool = true;
-
-    fn handle_opening(&mut self, core: &mut Core, _: Instant, message: Message<'_>) {
-        let Message::Register(register) = message else {
-            let violation = Violation::FirstMessage { kind: message.kind() };
-            return self.end_unopened(core, Ended::Violation(violation));
-        };
-        if register.version != VERSION {
-            let violation = Violation::Version { version: register.version };
-            return self.end_unopened(core, Ended::Violation(violation));
+    fn handle_message(&mut self, core: &mut Core, _: Instant, _: bool, message: &Message<'_>) -> Result<(), Cause> {
+        // Only on datagrams: the WELCOME was lost, and what had opened the connection came again.
+        if core.state.is_up() && matches!(message, Message::Proof { .. } | Message::Register(_)) {
+            self.welcome_due = true;
         }
-        core.state = State::Deciding;
-        core.incoming = Incoming::starting_at(register.resume.send_base);
-        core.report(Event::Register(Registration {
-            device: register.device_id.as_str().into(),
-            token: Bytes::copy_from_slice(register.token.as_bytes()),
-            stream: register.resume.stream,
-        }));
+        Ok(())
     }
 
     fn judge(&self, message: &Message<'_>) -> Violation {
@@ -103,17 +120,35 @@ impl sealed::Role for Server {
         }
     }
 
-    fn end_unopened(&self, core: &mut Core, cause: Ended) {
-        let reason = Reason::new(cause.name()).unwrap_or(Reason::EMPTY);
-        refuse(core, RefuseCode::PROTOCOL, Duration::ZERO, reason, cause);
+    fn transmit(&mut self, core: &mut Core, _: Instant, wire: &Wire, out: &mut Vec<u8>) -> bool {
+        let due = mem::take(&mut self.welcome_due);
+        let Some(resume) = self.resume.filter(|_| due) else { return false };
+        let heartbeat_ms = u32::try_from(core.limits.heartbeat.as_millis()).unwrap_or(u32::MAX);
+        wire.encode(&Message::Welcome(Welcome { heartbeat_ms, window: core.limits.window, resume }), out);
+        true
+    }
+
+    fn timer(&self, core: &Core) -> Option<(Instant, Timer)> {
+        (core.state == State::Disconnected).then(|| (self.away_since + core.limits.retention, Timer::Retention))
+    }
+
+    fn handle_timer(&mut self, core: &mut Core, now: Instant, _: Timer) -> Result<(), Cause> {
+        let over = Cause::Away { limit: core.limits.retention };
+        core.change(now, State::Closed, Some(over), "");
+        core.outbox.abandon(&mut core.events);
+        Ok(())
     }
 
     fn silence_deadline(&self, core: &Core) -> Instant {
-        core.last_heard() + core.limits.server_silence()
+        core.heartbeat.server_deadline(&core.limits)
     }
 
-    fn handle_silence(&mut self, core: &mut Core, _: Instant) {
-        let limit = core.limits.server_silence();
-        core.end_with_close(CloseCode::TIMED_OUT, Reason::EMPTY, Ended::Silent { limit });
+    fn handle_silence(&mut self, core: &mut Core, _: Instant) -> Result<(), Cause> {
+        Err(Cause::Silent { limit: core.limits.server_silence() })
+    }
+
+    fn lost(&mut self, _: &mut Core, now: Instant, _: Cause) -> Result<(), Cause> {
+        (self.away_since, self.welcome_due) = (now, false);
+        Ok(())
     }
 }

@@ -1,219 +1,240 @@
-//! What both roles share: state, deadlines' origins, the numbers, and the queues that a driver drains.
+//! What both roles of a link share: the books that outlive a connection, and the state of the connection of now.
 
-use crate::error::{Ended, SendError, SkipCause, Violation};
-use crate::event::{Event, LinkCounters};
+use crate::error::{Cause, SkipCause, Violation};
+use crate::event::{Epoch, Event, LinkCounters, Resumption, State, StateChange};
+use crate::heartbeat::Heartbeat;
+use crate::inbox::{Arrival, Inbox};
 use crate::limits::Limits;
-use crate::numbers::{Arrival, Incoming, Outgoing};
-use bytes::Bytes;
+use crate::outbox::{Next, Outbox};
+use crate::wire::Wire;
 use core::mem;
-use core::time::Duration;
+use dtu_proto::Message;
 use dtu_proto::counters::Counters;
 use dtu_proto::message::{Close, CloseCode, Data, Reason, Resume};
-use dtu_proto::{Message, Native};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// The message that opens the session is awaited.
-    Opening,
-    /// A server has it, and its owner has not decided yet.
-    Deciding,
-    Connected,
-    Ended,
+/// PONGs that may wait to leave. Of more the newest are kept: a peer that asks so often reads only the last answer.
+const PONGS: usize = 8;
+
+/// Bytes that leave in one piece on a stream, and one frame more.
+const TRANSMIT: usize = 16 * 1024;
+
+/// How a link that closes goes about it.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    /// When what is still in the outbox is abandoned.
+    pub(crate) until: Instant,
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Box<str>,
 }
 
 #[derive(Debug)]
 pub struct Core {
+    pub(crate) limits: Arc<Limits>,
     pub(crate) state: State,
-    pub(crate) limits: Limits,
-    pub(crate) opened: Instant,
-    pub(crate) outgoing: Outgoing,
-    pub(crate) incoming: Incoming,
-    /// PINGs since the last byte from the peer.
-    pub(crate) probes: u32,
-    events: VecDeque<Event>,
-    /// Why the link ended, until its owner has been told.
-    ended: Option<(Ended, Box<str>)>,
-    native: Native,
-    /// The id of the stream in which this side sends.
-    stream: u64,
-    last_heard: Instant,
-    received: usize,
-    /// Frames that wait to leave. Taken as a whole, so that an idle link holds no buffer.
-    outbound: Vec<u8>,
+    pub(crate) epoch: Epoch,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) closing: Option<Closing>,
+    pub(crate) events: VecDeque<Event>,
+    /// What the peer's CLOSE or REFUSE says for people, until the change of state tells it.
+    pub(crate) peer_reason: Box<str>,
+    /// Answers that wait to leave.
+    pongs: VecDeque<u64>,
+    /// A question of this side waits to leave.
+    ping_due: bool,
+    /// The last words of a connection that is over.
+    farewell: Option<(Epoch, Vec<u8>)>,
+    /// Since when the buffer has held a candidate that is not whole.
+    pub(crate) candidate_since: Option<Instant>,
     counted: LinkCounters,
 }
 
 impl Core {
-    pub(crate) fn new(limits: Limits, stream: u64, now: Instant) -> Self {
+    pub(crate) fn new(limits: Arc<Limits>, outbox: Outbox, now: Instant) -> Self {
         Self {
-            state: State::Opening,
             limits,
-            opened: now,
-            outgoing: Outgoing::default(),
-            incoming: Incoming::default(),
-            probes: 0,
+            state: State::Disconnected,
+            epoch: Epoch::default(),
+            outbox,
+            inbox: Inbox::default(),
+            heartbeat: Heartbeat::new(now),
+            closing: None,
             events: VecDeque::new(),
-            ended: None,
-            // The limit is the receiver's; what goes out is bounded by the fields of the messages and by `send`.
-            native: Native::new(),
-            stream,
-            last_heard: now,
-            received: 0,
-            outbound: Vec::new(),
+            peer_reason: Box::default(),
+            pongs: VecDeque::new(),
+            ping_due: false,
+            farewell: None,
+            candidate_since: None,
             counted: LinkCounters::default(),
         }
     }
 
-    /// Any byte is life, also of a frame that is still incomplete.
-    pub(crate) fn heard(&mut self, now: Instant, count: usize) {
-        self.last_heard = self.last_heard.max(now);
-        self.probes = 0;
-        if self.state == State::Opening {
-            self.received = self.received.saturating_add(count);
+    pub(crate) fn change(&mut self, now: Instant, state: State, cause: Option<Cause>, reason: &str) {
+        // A connection that fails at its very beginning has changed nothing, and its cause is told all the same.
+        if self.state != state || cause.is_some() {
+            self.state = state;
+            let change = StateChange { state, cause, reason: reason.into(), at: now, epoch: self.epoch };
+            self.events.push_back(Event::State(change));
         }
     }
 
-    pub(crate) const fn last_heard(&self) -> Instant {
-        self.last_heard
+    pub(crate) fn heard(&mut self, now: Instant) {
+        if self.heartbeat.heard(now) && self.state == State::Suspect {
+            self.change(now, State::Connected, None, "");
+        }
     }
 
-    /// The bytes that came and did not open the session.
-    pub(crate) fn received_unopened(&self) -> usize {
-        if self.state == State::Opening { self.received } else { 0 }
+    /// A connection begins, on which nothing has been said.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.heartbeat = Heartbeat::new(now);
+        self.pongs.clear();
+        self.ping_due = false;
+        self.candidate_since = None;
     }
 
-    /// The resume fields of a side that remembers nothing of its peer.
-    pub(crate) const fn resume(&self) -> Resume {
-        Resume { stream: self.stream, send_base: 0, peer_stream: 0, receive_next: 0 }
+    /// What this side says of the streams when it opens a connection.
+    pub(crate) const fn resume_fields(&mut self) -> Resume {
+        Resume {
+            stream: self.outbox.stream(),
+            send_base: self.outbox.say_base(),
+            peer_stream: self.inbox.stream(),
+            receive_next: self.inbox.receive_next(),
+        }
     }
 
-    /// This side's clock as PING carries it: microseconds since the link began.
-    pub(crate) fn nonce(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.opened).as_micros()).unwrap_or(u64::MAX)
+    /// Takes what the peer says of them, and is connected.
+    pub(crate) fn resume(&mut self, now: Instant, theirs: &Resume, ordered: bool) -> Result<Resumption, Violation> {
+        if theirs.stream == 0 {
+            return Err(Violation::NoStream);
+        }
+        let sending = theirs.peer_stream == self.outbox.stream();
+        //= spec/session.md#S-13
+        self.outbox.rewind(sending.then_some(theirs.receive_next), &mut self.events)?;
+        let receiving = self.inbox.resume(theirs.stream, theirs.send_base);
+        let resumption = Resumption { receiving, sending };
+        self.counted.connected += 1;
+        self.change(now, State::Connected, None, "");
+        self.events.push_back(Event::Resumed(resumption));
+        // On datagrams the time to the first repeat is taken from the round trip.
+        self.ping_due = !ordered;
+        Ok(resumption)
     }
 
-    /// Takes a message on a link that is let in or about to be. `Err(None)` is for the role to judge.
+    /// Takes a message that both roles may get on a connected link. The error is the rule that was broken; none when
+    /// the role knows better which.
     pub(crate) fn handle_message(
         &mut self,
         now: Instant,
         message: &Message<'_>,
-        frame_len: usize,
+        length: usize,
+        ordered: bool,
     ) -> Result<(), Option<Violation>> {
         match message {
-            Message::Data(data) => self.handle_data(data, frame_len),
+            Message::Data(data) => self.handle_data(data, length, ordered).map_err(Some)?,
             Message::Ack { receive_next } => {
-                let count = self.outgoing.acknowledge(*receive_next)?;
-                if count > 0 {
-                    self.events.push_back(Event::Acked { receive_next: *receive_next, count });
-                }
+                self.outbox.acknowledge(*receive_next, &mut self.events).map_err(Some)?;
             }
-            Message::Ping { nonce } => self.transmit(&Message::Pong { nonce: *nonce }),
-            Message::Pong { nonce } => {
-                if let Some(trip) = self.nonce(now).checked_sub(*nonce) {
-                    self.counted.round_trip = Some(Duration::from_micros(trip));
+            Message::Ping { nonce } => {
+                if self.heartbeat.asked(now, &self.limits) {
+                    return Err(Some(Violation::PingFlood { limit: self.limits.pings }));
                 }
-            }
-            Message::Close(close) => self.end(Ended::PeerClosed(close.code), close.reason.as_str()),
-            Message::Skip { next } => {
-                if self.incoming.skip(*next) {
-                    self.events.push_back(Event::Skip { next: *next });
+                if self.pongs.len() == PONGS {
+                    self.pongs.pop_front();
                 }
+                self.pongs.push_back(*nonce);
             }
-            Message::Unknown(unknown) => self.skipped(frame_len, SkipCause::UnknownKind(unknown.kind())),
+            Message::Pong { nonce } => self.heartbeat.answered(now, *nonce),
+            Message::Skip { next } => self.inbox.skip(*next),
+            Message::Unknown(unknown) => self.skipped(length, SkipCause::UnknownKind(unknown.kind())),
             Message::Register(_)
             | Message::Welcome(_)
             | Message::Refuse(_)
             | Message::Challenge { .. }
             | Message::Proof { .. }
+            | Message::Close(_)
             | _ => return Err(None),
         }
         Ok(())
     }
 
-    fn handle_data(&mut self, data: &Data<'_>, frame_len: usize) {
-        match self.incoming.arrived(data.seq) {
-            Arrival::Repeated => {
-                self.counted.data_repeated = self.counted.data_repeated.wrapping_add(1);
-                self.skipped(frame_len, SkipCause::Repeated { seq: data.seq });
+    fn handle_data(&mut self, data: &Data<'_>, length: usize, ordered: bool) -> Result<(), Violation> {
+        if !ordered && !self.wants_bytes() {
+            // It comes again, and there may be room then.
+            self.skipped(length, SkipCause::NoRoom { seq: data.seq });
+            return Ok(());
+        }
+        match self.inbox.arrived(data.seq, data.channel, data.body, self.limits.window, ordered)? {
+            Arrival::Delivered | Arrival::Early { repeated: false } => {}
+            Arrival::Early { repeated: true } | Arrival::Repeated => {
+                self.counted.repeated += 1;
+                self.skipped(length, SkipCause::Repeated { seq: data.seq });
             }
-            Arrival::New { missing } => {
-                self.counted.data_received = self.counted.data_received.wrapping_add(1);
-                self.counted.data_missing = self.counted.data_missing.wrapping_add(u64::from(missing));
-                let (seq, channel, body) = (data.seq, data.channel, Bytes::copy_from_slice(data.body));
-                self.events.push_back(Event::Data { seq, channel, body, missing });
-            }
         }
+        Ok(())
     }
 
-    pub(crate) const fn can_send(&self) -> bool {
-        matches!(self.state, State::Connected) && !self.outgoing.is_full() && self.outbound.len() < self.limits.outbound
+    pub(crate) fn wants_bytes(&self) -> bool {
+        self.inbox.waiting_bytes() < self.limits.receive
     }
 
-    pub(crate) fn send(&mut self, now: Instant, channel: u8, body: &[u8]) -> Result<u32, SendError> {
-        let (length, limit) = (body.len(), self.limits.max_body());
-        if length > limit {
-            return Err(SendError::TooLong { length, limit });
-        }
-        if self.state != State::Connected {
-            return Err(SendError::NotConnected);
-        }
-        if !self.can_send() {
-            return Err(SendError::Full);
-        }
-        let seq = self.outgoing.take(now);
-        self.counted.data_sent = self.counted.data_sent.wrapping_add(1);
-        self.encode(&Message::Data(Data { seq, channel, body }));
-        Ok(seq)
+    /// Asks the peer for a sign of life.
+    pub(crate) const fn ask(&mut self) {
+        self.ping_due = true;
     }
 
-    /// Puts an answer behind what already waits. A peer that lets it grow past the bound does not read.
-    pub(crate) fn transmit(&mut self, message: &Message<'_>) {
-        let limit = self.limits.outbound;
-        if self.outbound.len() >= limit {
-            self.end(Ended::NotRead { limit }, "");
+    /// Appends what is to leave next on a connected link: one frame. Returns whether there was one.
+    pub(crate) fn transmit(&mut self, now: Instant, wire: &Wire, out: &mut Vec<u8>) -> bool {
+        if let Some(nonce) = self.pongs.pop_front() {
+            wire.encode(&Message::Pong { nonce }, out);
+        } else if mem::take(&mut self.ping_due) {
+            wire.encode(&Message::Ping { nonce: self.heartbeat.ask(now) }, out);
+        } else if let Some(receive_next) = self.inbox.take_acknowledgement() {
+            wire.encode(&Message::Ack { receive_next }, out);
         } else {
-            self.encode(message);
+            match self.outbox.transmit(now, self.limits.window) {
+                Some(Next::Data { seq, channel, body }) => {
+                    wire.encode(&Message::Data(Data { seq, channel, body: &body }), out);
+                }
+                Some(Next::Skip { next }) => wire.encode(&Message::Skip { next }, out),
+                None => return false,
+            }
         }
+        true
     }
 
-    fn encode(&mut self, message: &Message<'_>) {
-        let encoded = self.native.encode_to(message, &mut self.outbound);
-        encoded.expect("bodies are measured before, and the bounded fields of every other message fit a frame");
+    /// Whether one more frame may go into a piece of this length.
+    pub(crate) const fn may_grow(length: usize, wire: &Wire) -> bool {
+        wire.is_ordered() && length < TRANSMIT
     }
 
-    pub(crate) fn poll_transmit(&mut self) -> Option<Bytes> {
-        self.acknowledge();
-        (!self.outbound.is_empty()).then(|| Bytes::from(mem::take(&mut self.outbound)))
-    }
-
-    /// Puts the ACK for what was committed behind what waits.
-    fn acknowledge(&mut self) {
-        if self.state == State::Connected
-            && let Some(receive_next) = self.incoming.take_acknowledgement()
+    /// The last words on a connection: the ACK for what was committed, then `message`.
+    pub(crate) fn say_farewell(&mut self, wire: &Wire, message: &Message<'_>) {
+        let mut bytes = Vec::new();
+        if self.state.is_up()
+            && let Some(receive_next) = self.inbox.take_acknowledgement()
+            && wire.is_ordered()
         {
-            self.encode(&Message::Ack { receive_next });
+            wire.encode(&Message::Ack { receive_next }, &mut bytes);
         }
+        wire.encode(message, &mut bytes);
+        self.farewell = Some((self.epoch, bytes));
     }
 
-    /// What happened next; the end comes last. `line` is what the deframer has counted.
-    pub(crate) fn poll_event(&mut self, line: &Counters) -> Option<Event> {
-        self.events.pop_front().or_else(|| {
-            let (cause, reason) = self.ended.take()?;
-            Some(Event::Closed { cause, reason, counters: Box::new(self.counters(line)) })
-        })
+    pub(crate) fn say_close(&mut self, wire: &Wire, code: CloseCode, reason: &str) {
+        let reason = Reason::new(reason).unwrap_or(Reason::EMPTY);
+        self.say_farewell(wire, &Message::Close(Close { code, reason }));
     }
 
-    pub(crate) fn report(&mut self, event: Event) {
-        self.events.push_back(event);
+    pub(crate) fn take_farewell(&mut self, epoch: Epoch) -> Option<Vec<u8>> {
+        self.farewell.take_if(|(of, _)| *of == epoch).map(|(_, bytes)| bytes)
     }
 
     /// Reports bytes that carried nothing, added to the event before when that is of the same cause.
     pub(crate) fn skipped(&mut self, bytes: usize, cause: SkipCause) {
-        if self.state == State::Ended && self.ended.is_none() {
-            return; // the end has been told with its counters, and is the last word
-        }
         let more = u64::try_from(bytes).unwrap_or(u64::MAX);
         match self.events.back_mut() {
             Some(Event::Skipped { bytes, cause: before }) if before.name() == cause.name() => {
@@ -223,38 +244,21 @@ impl Core {
         }
     }
 
-    pub(crate) fn stalled(&mut self) {
-        let (unacknowledged, limit) = (self.outgoing.unacknowledged(), self.limits.stall);
-        let cause = Ended::Stalled { unacknowledged, limit };
-        self.end_with_close(CloseCode::TIMED_OUT, Reason::EMPTY, cause);
+    /// What the deframer of a connection that is over has counted.
+    pub(crate) const fn keep_line(&mut self, line: &Counters) {
+        self.counted.line = *line;
     }
 
-    pub(crate) fn violated(&mut self, violation: Violation) {
-        let reason = Reason::new(violation.name()).unwrap_or(Reason::EMPTY);
-        self.end_with_close(CloseCode::PROTOCOL, reason, Ended::Violation(violation));
-    }
-
-    pub(crate) fn end_with_close(&mut self, code: CloseCode, reason: Reason<'_>, cause: Ended) {
-        self.end_with(&Message::Close(Close { code, reason }), cause);
-    }
-
-    /// Ends the link with a last message to the peer, behind the ACK for what was committed.
-    pub(crate) fn end_with(&mut self, message: &Message<'_>, cause: Ended) {
-        if self.state != State::Ended {
-            self.acknowledge();
-            self.encode(message);
-            self.end(cause, "");
+    pub(crate) fn counters(&self, line: Option<&Counters>) -> LinkCounters {
+        let (received, skipped) = self.inbox.totals();
+        LinkCounters {
+            received,
+            skipped,
+            line: line.copied().unwrap_or(self.counted.line),
+            ledger: self.outbox.ledger(),
+            resent: self.outbox.resent(),
+            round_trip: self.heartbeat.round_trip().smoothed(),
+            ..self.counted
         }
-    }
-
-    pub(crate) fn end(&mut self, cause: Ended, reason: &str) {
-        if self.state != State::Ended {
-            self.state = State::Ended;
-            self.ended = Some((cause, reason.into()));
-        }
-    }
-
-    pub(crate) const fn counters(&self, line: &Counters) -> LinkCounters {
-        LinkCounters { line: *line, data_unacknowledged: self.outgoing.unacknowledged(), ..self.counted }
     }
 }

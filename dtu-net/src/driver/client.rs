@@ -1,132 +1,240 @@
-//! Dial, register, session: the device side on TCP. One connection and no second try.
+//! The device side on a stream of bytes: dial, register, keep, and come again.
 
-use super::connection::Connection;
-use super::session::{Inbox, Session};
+use super::carriage::{Alarm, Carriage};
+use super::hub::{Hub, LinkEvent};
+use super::linger::linger;
+use super::session::Session;
+use super::shared::{Inner, Shared};
 use super::{now, random_stream};
-use crate::event::Event;
-use crate::limits::Limits;
+use crate::device::{Device, DeviceConfig};
+use crate::error::Cause;
+use crate::event::{Epoch, State};
+use crate::limits::MAX_DATAGRAM;
 use crate::link::Link;
-use core::fmt;
+use crate::store::{Kept, OutboxStore};
+use crate::wire::Carrier;
+use core::future::{pending, poll_fn};
+use core::task::Poll;
 use core::time::Duration;
-use dtu_proto::message::{DeviceId, MessageError, Token};
+use dtu_proto::message::CloseCode;
 use std::io;
-use tokio::net::{TcpStream, ToSocketAddrs};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// How long to wait for a connection.
-pub const DIAL: Duration = Duration::from_secs(10);
-
-/// Events that may wait for the application.
+/// Events that a slow listener may be behind before it misses some.
 pub const EVENT_QUEUE: usize = 64;
 
-/// How a [`TcpClient`] connects.
+/// Where a device dials, as `host:port`. A name is looked up again for each try.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+pub enum Target {
+    /// A TCP server.
+    Tcp(String),
+    /// A TLS server on TCP.
+    #[cfg(feature = "tls")]
+    Tls(String, super::tls::ClientTls),
+    /// A UDP server.
+    Udp(String),
+}
+
+/// How a [`Client`] connects.
+#[derive(Debug)]
+#[non_exhaustive]
 pub struct ClientConfig {
-    /// Who the device is: 1 to 64 bytes.
-    pub device_id: String,
-    /// What the server may ask for besides, at most 255 bytes.
-    pub token: Vec<u8>,
-    /// The bounds of the link.
-    pub limits: Limits,
-    /// See [`DIAL`]; for all addresses of a name together.
-    pub dial: Duration,
+    /// Who the device is and how it keeps its link.
+    pub device: DeviceConfig,
+    /// An outbox that survives this process, and what it kept of an earlier one.
+    pub outbox: Option<(Kept, Box<dyn OutboxStore>)>,
+    /// See [`EVENT_QUEUE`].
+    pub event_queue: usize,
 }
 
 impl ClientConfig {
-    /// The configuration of a device without a token, with the default bounds.
+    /// The configuration of a device with its outbox in memory.
     #[must_use]
-    pub fn new(device_id: impl Into<String>) -> Self {
-        Self { device_id: device_id.into(), token: Vec::new(), limits: Limits::default(), dial: DIAL }
+    pub const fn new(device: DeviceConfig) -> Self {
+        Self { device, outbox: None, event_queue: EVENT_QUEUE }
     }
 }
 
-/// Why there is no connection.
+/// A device's link to its server, over as many connections as it takes.
+///
+/// It goes on until it is closed, cancelled, or all [`Session`]s on it are dropped. What the server did not acknowledge is
+/// sent again on the next connection.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The device id or the token cannot be said in a REGISTER.
-    Identity(MessageError),
-    /// The name does not resolve, or no address accepts.
-    Io(io::Error),
-    /// No address answered in time.
-    TimedOut {
-        /// The time there was.
-        limit: Duration,
-    },
+pub struct Client {
+    session: Session<Device>,
+    hub: Hub,
+    tasks: TaskTracker,
 }
 
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Identity(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-            Self::TimedOut { limit } => write!(f, "no answer within {limit:?}"),
+impl Client {
+    /// Begins to dial, and returns at once. Cancelling `cancel` closes the link as going down.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no random number.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start(target: Target, mut config: ClientConfig, cancel: CancellationToken) -> io::Result<Self> {
+        if let Target::Udp(_) = &target {
+            config.device.limits.max_datagram.get_or_insert(MAX_DATAGRAM);
+        }
+        let (seed, began) = (getrandom::u64()?, now());
+        let device: Arc<str> = config.device.id().into();
+        let link = match config.outbox {
+            Some((kept, store)) => Link::restored(config.device, kept, store, seed, began),
+            None => Link::device(config.device, random_stream()?, seed, began),
+        };
+        let hub = Hub::new(config.event_queue);
+        let shared = Shared::new(device, link, hub.clone(), began);
+        let session = Session::new(Arc::clone(&shared));
+        let tasks = TaskTracker::new();
+        tasks.spawn(keep(shared, target, cancel, tasks.clone()));
+        tasks.close();
+        Ok(Self { session, hub, tasks })
+    }
+
+    /// The hand on the link.
+    #[must_use]
+    pub const fn session(&self) -> &Session<Device> {
+        &self.session
+    }
+
+    /// Listens to events from now on. A listener that is too slow is told how many it missed.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<LinkEvent> {
+        self.hub.subscribe()
+    }
+
+    /// Closes the link, waiting at most `drain` for what is in the outbox, and waits until its last bytes have left and no
+    /// task is left.
+    pub async fn shut_down(self, drain: Duration) {
+        self.session.close(CloseCode::DONE, "", drain);
+        self.tasks.wait().await;
+    }
+}
+
+/// Keeps the link until it is closed.
+async fn keep(shared: Arc<Shared<Device>>, target: Target, cancel: CancellationToken, tasks: TaskTracker) {
+    let closer = async {
+        cancel.cancelled().await;
+        shared.application(|inner, now| {
+            inner.link.close(now, CloseCode::GOING_DOWN, "", Duration::ZERO);
+            ((), true)
+        });
+        pending().await
+    };
+    tokio::select! {
+        () = closer => {}
+        () = connect_again_and_again(&shared, &target, &tasks) => {}
+    }
+}
+
+async fn connect_again_and_again(shared: &Arc<Shared<Device>>, target: &Target, tasks: &TaskTracker) {
+    while let Some(epoch) = wanted(shared).await {
+        if let Err(error) = connect(shared, epoch, target, tasks).await {
+            let cause = Cause::Transport(error.kind());
+            shared.task(|inner, now| inner.link.handle_disconnected(epoch, now, cause));
         }
     }
 }
 
-impl core::error::Error for ConnectError {}
-
-/// A connection to a server. Dropping it closes the session.
-#[derive(Debug)]
-pub struct TcpClient {
-    session: Session,
-    events: mpsc::Receiver<Event>,
-    task: JoinHandle<()>,
+/// Dials, and carries the link until the connection is over. The error is of the dial.
+async fn connect(shared: &Arc<Shared<Device>>, epoch: Epoch, target: &Target, tasks: &TaskTracker) -> io::Result<()> {
+    match target {
+        Target::Tcp(addr) => {
+            if let Some(stream) = in_time(shared, epoch, dial(addr)).await? {
+                carry(shared, epoch, stream, tasks).await;
+            }
+        }
+        #[cfg(feature = "tls")]
+        Target::Tls(addr, tls) => {
+            let dialled = async { tls.connect(dial(addr).await?).await };
+            if let Some(stream) = in_time(shared, epoch, dialled).await? {
+                carry(shared, epoch, stream, tasks).await;
+            }
+        }
+        Target::Udp(addr) => {
+            if let Some(socket) = in_time(shared, epoch, super::udp::client::dial(addr, epoch)).await? {
+                super::udp::client::carry(shared, epoch, socket).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
-impl TcpClient {
-    /// Dials and sends REGISTER. The first event says whether the server let the device in. Cancelling `cancel` ends the
-    /// wait for the connection, and later closes the session as going down.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError`]. A cancelled dial is [`io::ErrorKind::Interrupted`].
-    pub async fn connect(
-        addr: impl ToSocketAddrs,
-        config: &ClientConfig,
-        cancel: CancellationToken,
-    ) -> Result<Self, ConnectError> {
-        let id = DeviceId::new(&config.device_id).map_err(ConnectError::Identity)?;
-        let token = Token::new(&config.token).map_err(ConnectError::Identity)?;
-        let stream = random_stream().map_err(ConnectError::Io)?;
-        let dialled = tokio::select! {
-            () = cancel.cancelled() => return Err(ConnectError::Io(io::ErrorKind::Interrupted.into())),
-            dialled = timeout(config.dial, TcpStream::connect(addr)) => dialled,
-        };
-        let socket = match dialled {
-            Ok(socket) => socket.map_err(ConnectError::Io)?,
-            Err(_) => return Err(ConnectError::TimedOut { limit: config.dial }),
-        };
-        // Small frames leave at once. A socket that refuses the wish is slower, not wrong.
-        let _slower = socket.set_nodelay(true);
-        let (session, inbox) = Inbox::new(config.limits.max_body());
-        let link = Link::device(config.limits, id, token, stream, now());
-        let (sender, events) = mpsc::channel(EVENT_QUEUE);
-        let task = tokio::spawn(Connection::new(socket, link, inbox).run(sender, cancel, |_, event| event));
-        Ok(Self { session, events, task })
+/// Dials as long as the link wants this connection; `None` when it does not any more.
+async fn in_time<S>(
+    shared: &Shared<Device>,
+    epoch: Epoch,
+    dialled: impl Future<Output = io::Result<S>>,
+) -> io::Result<Option<S>> {
+    tokio::select! {
+        dialled = dialled => dialled.map(Some),
+        () = superseded(shared, epoch) => Ok(None),
     }
+}
 
-    /// The hand on the session.
-    #[must_use]
-    pub const fn session(&self) -> &Session {
-        &self.session
-    }
+async fn dial(addr: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addr).await?;
+    // Small frames leave at once. A socket that refuses the wish is slower, not wrong.
+    let _slower = stream.set_nodelay(true);
+    Ok(stream)
+}
 
-    /// Waits for what happens next; `None` after [`Event::Closed`].
-    pub async fn next_event(&mut self) -> Option<Event> {
-        self.events.recv().await
+async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    shared.task(|inner, now| inner.link.handle_connected(epoch, now, Carrier::Stream));
+    let mut carriage = Carriage::new(stream, Arc::clone(shared), epoch);
+    (&mut carriage).await;
+    let (stream, readable) = carriage.into_stream();
+    if readable {
+        let limit = shared.application(|inner, _| (inner.link.limits().linger, false));
+        // The next connection does not wait for the end of this one.
+        tasks.spawn(linger(stream, limit));
     }
+}
 
-    /// Drops the events that are left and waits until the connection's task has ended and its last bytes have left.
-    pub async fn shut_down(self) {
-        let Self { session, events, task } = self;
-        drop((session, events));
-        // The task is not aborted by anybody; had it panicked, the runtime has said so.
-        let _panicked = task.await;
-    }
+/// Waits until a connection is wanted; `None` when the link is closed.
+async fn wanted(shared: &Shared<Device>) -> Option<Epoch> {
+    until(shared, |inner| if inner.is_closed() { Some(None) } else { inner.link.poll_connect().map(Some) }).await
+}
+
+/// Waits until a dial is of no use any more: it took too long, or the link was closed.
+async fn superseded(shared: &Shared<Device>, epoch: Epoch) {
+    until(shared, |inner| {
+        let dials = inner.link.state() == State::Connecting && inner.link.epoch() == epoch;
+        (!dials).then_some(())
+    })
+    .await;
+}
+
+/// Runs the timers of a link without a connection until `found` finds something.
+async fn until<T>(shared: &Shared<Device>, mut found: impl FnMut(&mut Inner<Device>) -> Option<T>) -> T {
+    let mut alarm = Alarm::default();
+    poll_fn(|context| {
+        loop {
+            let (done, deadline) = shared.task(|inner, now| {
+                inner.link.handle_timeout(now);
+                inner.sleep(context.waker());
+                (found(inner), inner.link.poll_timeout().map(|(deadline, _)| deadline))
+            });
+            if let Some(done) = done {
+                return Poll::Ready(done);
+            }
+            if !alarm.poll(context, deadline) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
 }

@@ -1,39 +1,57 @@
-//! Machines on TCP, by tokio: a [`TcpServer`] that accepts devices, and a [`TcpClient`] that is one.
+//! Links on sockets, by tokio: a [`Server`] that accepts devices, and a [`Client`] that is one, on TCP, TLS and UDP.
 //!
-//! One task owns a connection: the socket, the machine and one timer. It never waits for a read or a write to be
-//! *complete*, so a peer that reads nothing or sends half a frame holds up nobody. Events go to the application through
-//! a bounded channel; while one cannot be handed over, nothing is read from that socket.
+//! One task owns a connection: the socket and one timer; the machine is shared with the [`Session`]s in the application's
+//! hands, behind a lock that is never held across a wait. The task never waits for a read or a write to be *complete*, so
+//! a peer that reads nothing or sends half a frame holds up nobody. While the application is behind with what it received,
+//! nothing is read from that socket.
 //!
 //! # Examples
 //!
 //! A server that acknowledges what it has printed:
 //! ```no_run
-//! use dtu_net::driver::{ServerConfig, ServerEvent, TcpServer};
-//! use dtu_net::Event;
+//! use dtu_net::Received;
+//! use dtu_net::driver::{Server, ServerConfig};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # async fn run() -> std::io::Result<()> {
-//! let mut server = TcpServer::bind("127.0.0.1:55125".parse().unwrap(), ServerConfig::default(), CancellationToken::new())?;
-//! while let Some(event) = server.next_event().await {
-//!     if let ServerEvent::Link { device: Some(device), event: Event::Data { seq, body, .. }, session, .. } = event {
-//!         println!("{device} sent {body:?}");
-//!         session.commit(seq.wrapping_add(1));
-//!     }
+//! let addr = "127.0.0.1:55125".parse().unwrap();
+//! let mut server = Server::bind(addr, ServerConfig::default(), CancellationToken::new())?;
+//! while let Some(session) = server.accept().await {
+//!     tokio::spawn(async move {
+//!         while let Some(received) = session.recv().await {
+//!             if let Received::Data { body, .. } = &received {
+//!                 println!("{} sent {body:?}", session.device());
+//!             }
+//!             // It was received on this stream, so only a device that has forgotten it meanwhile makes this an error.
+//!             let _forgotten = session.commit(received.mark());
+//!         }
+//!     });
 //! }
 //! # Ok(())
 //! # }
 //! ```
 
 mod accept;
+mod carriage;
 pub mod client;
-mod connection;
+mod hub;
+mod linger;
+mod reception;
+mod registry;
 pub mod server;
 mod session;
+mod shared;
+#[cfg(feature = "tls")]
+pub mod tls;
+mod udp;
 
-pub use client::{ClientConfig, ConnectError, TcpClient};
-pub use server::{Admission, ServerConfig, ServerEvent, TcpServer};
-pub use session::Session;
+pub use client::{Client, ClientConfig, Target};
+pub use hub::{LinkEvent, RefusedEvent};
+pub use server::{Admission, Listen, Server, ServerConfig, ServerCounters};
+pub use session::{Receipt, Session, StateWatch};
+pub use udp::drops::{DropCause, DroppedEvent};
 
+use std::io;
 use std::time::Instant;
 
 /// The only place that reads the clock: tokio's, which a test can pause.
@@ -43,7 +61,7 @@ fn now() -> Instant {
 }
 
 /// A random id for a stream that begins; never 0, which stands for "none".
-fn random_stream() -> Result<u64, std::io::Error> {
+fn random_stream() -> io::Result<u64> {
     let id = getrandom::u64()?;
     Ok(id.max(1))
 }

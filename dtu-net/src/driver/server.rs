@@ -1,56 +1,82 @@
-//! Accept, identify, session: a TCP server for devices.
+//! Accept, identify, session: a server for devices.
 
-use super::accept::{self, accept, listen};
-use super::connection::Connection;
-use super::session::{Inbox, Session};
-use super::{now, random_stream};
-use crate::error::Ended;
-use crate::event::{Event, LinkCounters, Registration};
-use crate::limits::Limits;
-use crate::link::Link;
-use crate::server::Server;
+use super::accept::{self, accept};
+use super::hub::{Hub, LinkEvent};
+use super::reception::{BUSY_RETRY_AFTER, House};
+use super::registry::Registry;
+use super::session::Session;
+use super::udp;
+use super::udp::drops::Drops;
+use crate::keys::KeyStore;
+use crate::limits::{Limits, MAX_DATAGRAM};
 use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use dtu_proto::message::{CloseCode, Reason, Refuse, RefuseCode};
+use dtu_proto::message::{CloseCode, Datagram, Reason, Refuse, RefuseCode};
 use dtu_proto::{Message, Native};
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use super::reception::Admission;
 
 /// Connections at a time, identified or not.
 pub const MAX_CONNECTIONS: usize = 16_384;
 
-/// Events that may wait for the application, of all connections together.
-pub const EVENT_QUEUE: usize = 256;
+/// Sessions at a time, of devices that are there and of devices that are away.
+pub const MAX_SESSIONS: usize = 65_536;
 
-/// What a device is told when there is no room for it.
-const BUSY_RETRY_AFTER: Duration = Duration::from_secs(10);
+/// New sessions that may wait to be accepted by the application.
+pub const ACCEPT_QUEUE: usize = 64;
 
-/// Who may in: sees each registration, on the task of its connection, and must not block.
-pub type Admission = Arc<dyn Fn(&Registration) -> Result<(), RefuseCode> + Send + Sync>;
+/// Events that a slow listener may be behind before it misses some.
+pub const EVENT_QUEUE: usize = 1024;
 
-/// How a [`TcpServer`] serves.
+/// How often the timers of sessions without a connection are looked at.
+pub const SWEEP: Duration = Duration::from_secs(1);
+
+/// The same at the end, when the server waits for them.
+const LAST_SWEEP: Duration = Duration::from_millis(50);
+
+/// Where a [`Server`] listens. A device may come by either and goes on in its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Listen {
+    /// For connections on TCP, or on TLS.
+    pub tcp: Option<SocketAddr>,
+    /// For datagrams.
+    pub udp: Option<SocketAddr>,
+}
+
+/// How a [`Server`] serves.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
     /// The bounds of each link.
     pub limits: Limits,
-    /// See [`MAX_CONNECTIONS`]. Who comes beyond is refused as busy.
+    /// See [`MAX_CONNECTIONS`]; on TCP and on UDP each. Who comes beyond is refused as busy.
     pub max_connections: usize,
-    /// Connections that may wait to be accepted.
+    /// See [`MAX_SESSIONS`]. A device that has none is refused as busy beyond.
+    pub max_sessions: usize,
+    /// Connections that may wait to be accepted from the system.
     pub backlog: u32,
     /// The system's receive buffer of each connection, in bytes; chosen by the system by default, up to megabytes.
     pub receive_buffer: Option<u32>,
+    /// See [`ACCEPT_QUEUE`].
+    pub accept_queue: usize,
     /// See [`EVENT_QUEUE`].
     pub event_queue: usize,
-    /// Who may in; everyone by default.
-    pub admission: Admission,
+    /// The keys of the devices. With them every device has to prove that it has its key.
+    pub keys: Option<Arc<dyn KeyStore>>,
+    /// Who may in besides; everyone by default.
+    pub admission: Option<Admission>,
+    /// The server's certificate. With it connections are TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<super::tls::ServerTls>,
 }
 
 impl Default for ServerConfig {
@@ -58,10 +84,15 @@ impl Default for ServerConfig {
         Self {
             limits: Limits::default(),
             max_connections: MAX_CONNECTIONS,
+            max_sessions: MAX_SESSIONS,
             backlog: accept::BACKLOG,
             receive_buffer: None,
+            accept_queue: ACCEPT_QUEUE,
             event_queue: EVENT_QUEUE,
-            admission: Arc::new(|_| Ok(())),
+            keys: None,
+            admission: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -71,46 +102,85 @@ impl fmt::Debug for ServerConfig {
         f.debug_struct("ServerConfig")
             .field("limits", &self.limits)
             .field("max_connections", &self.max_connections)
+            .field("max_sessions", &self.max_sessions)
             .field("backlog", &self.backlog)
-            .field("event_queue", &self.event_queue)
+            .field("keys", &self.keys.is_some())
             .finish_non_exhaustive()
     }
 }
 
-/// Something that happened at a server.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ServerEvent {
-    /// On one connection. A registration has been answered already when it is told: by WELCOME, or by a REFUSE that
-    /// [`Ended::TurnedAway`] then tells.
-    Link {
-        /// The number of the connection, from 1 in the order of acceptance.
-        connection: u64,
-        /// Where it comes from.
-        peer: SocketAddr,
-        /// Who it is; `None` before it has registered.
-        device: Option<Arc<str>>,
-        /// The hand on it.
-        session: Session,
-        /// What happened.
-        event: Event,
-    },
-    /// A connection could not be accepted, for want of descriptors or memory. The server goes on after a pause.
-    AcceptFailed(io::Error),
+impl ServerConfig {
+    /// Whether anybody may in who knows an id: no keys are asked for, no certificate of the device, and no admission is
+    /// set. To be told to the operator.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let certified = self.tls.as_ref().is_some_and(super::tls::ServerTls::is_mutual);
+        #[cfg(not(feature = "tls"))]
+        let certified = false;
+        self.keys.is_none() && self.admission.is_none() && !certified
+    }
 }
 
-/// A TCP server for devices. Its tasks end when it is dropped, or by the token that it was given.
-#[derive(Debug)]
-pub struct TcpServer {
+/// What a server has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ServerCounters {
+    /// Connections that were accepted from the system.
+    pub connections: u64,
+    /// Connections that were turned away for want of room, without a word of theirs.
+    pub busy: u64,
+    /// Connections that were not let in. The causes are told by the events and the metrics.
+    pub refused: u64,
+    /// Sessions there are now.
+    pub sessions: usize,
+    /// Datagrams that did nothing. The causes are told by the events and the metrics.
+    pub dropped: u64,
+}
+
+/// A server for devices on TCP, on TLS, and on UDP. Its tasks end when it is dropped, or by the token that it was given.
+pub struct Server {
     local_addr: SocketAddr,
-    events: mpsc::Receiver<ServerEvent>,
+    udp_addr: Option<SocketAddr>,
+    sessions: mpsc::Receiver<Session>,
+    house: Arc<House>,
+    counted: Arc<Counted>,
     tasks: TaskTracker,
     cancel: CancellationToken,
-    untold: Arc<AtomicU64>,
 }
 
-impl TcpServer {
-    /// Listens on `addr` and starts to accept. Cancelling `cancel` ends it in order, as [`close`](Self::close) does.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) connections: AtomicU64,
+    busy: AtomicU64,
+}
+
+impl Counted {
+    /// Counts a connection for which there is no room, and returns the frame that tells it so; in a datagram with the stream
+    /// that it named.
+    pub(super) fn busy(&self, stream: Option<u64>) -> Vec<u8> {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("dtu_refused_total", "cause" => "busy").increment(1);
+        let retry_after_ms = u32::try_from(BUSY_RETRY_AFTER.as_millis()).unwrap_or(u32::MAX);
+        let message = Message::Refuse(Refuse { code: RefuseCode::BUSY, retry_after_ms, reason: Reason::EMPTY });
+        let (native, mut bytes) = (Native::new(), Vec::new());
+        let encoded = match stream {
+            None => native.encode_to(&message, &mut bytes),
+            Some(stream) => native.encode_to(&Datagram { stream, message }, &mut bytes),
+        };
+        encoded.expect("a vector grows to the size of a REFUSE");
+        bytes
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local_addr", &self.local_addr).field("counters", &self.counters()).finish()
+    }
+}
+
+impl Server {
+    /// Listens on a TCP address and starts to accept, as [`listen`](Self::listen) does.
     ///
     /// # Errors
     ///
@@ -120,101 +190,158 @@ impl TcpServer {
     ///
     /// Outside a tokio runtime.
     pub fn bind(addr: SocketAddr, config: ServerConfig, cancel: CancellationToken) -> io::Result<Self> {
-        let listener = listen(addr, config.backlog, config.receive_buffer)?;
-        let local_addr = listener.local_addr()?;
-        let (sender, events) = mpsc::channel(config.event_queue.max(1));
-        let tasks = TaskTracker::new();
-        let front = Front {
-            seats: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
-            seated: Arc::default(),
-            config,
-            sender,
-            tasks: tasks.clone(),
-            cancel: cancel.child_token(),
-            untold: Arc::default(),
-        };
-        let (cancel, untold) = (front.cancel.clone(), Arc::clone(&front.untold));
-        tasks.spawn(front.run(listener));
-        Ok(Self { local_addr, events, tasks, cancel, untold })
+        Self::listen(Listen { tcp: Some(addr), udp: None }, config, cancel)
     }
 
-    /// The address listened on, with the port that the system chose where none was asked for.
+    /// Listens and starts to accept. Cancelling `cancel` ends it as [`close`](Self::close) does without a drain.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be listened on, or there is none.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn listen(listen: Listen, mut config: ServerConfig, cancel: CancellationToken) -> io::Result<Self> {
+        // A certificate counts for nothing on UDP.
+        if config.is_open() || listen.udp.is_some() && config.keys.is_none() && config.admission.is_none() {
+            tracing::warn!(?listen, "the server is open: it asks for no key and no certificate");
+        }
+        let (backlog, receive_buffer) = (config.backlog, config.receive_buffer);
+        let listener = listen.tcp.map(|addr| accept::listen(addr, backlog, receive_buffer)).transpose()?;
+        let socket = listen.udp.map(udp::server::bind).transpose()?;
+        if socket.is_some() {
+            config.limits.max_datagram.get_or_insert(MAX_DATAGRAM);
+        }
+        let udp_addr = socket.as_ref().map(UdpSocket::local_addr).transpose()?;
+        let tcp_addr = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let local_addr = tcp_addr.or(udp_addr).ok_or(io::ErrorKind::InvalidInput)?;
+        let (accepted, sessions) = mpsc::channel(config.accept_queue.max(1));
+        let (hub, cancel) = (Hub::new(config.event_queue), cancel.child_token());
+        let limits = Arc::new(config.limits);
+        let house = Arc::new(House {
+            registry: Registry::new(Arc::clone(&limits), config.max_sessions, hub.clone()),
+            limits,
+            keys: config.keys.clone(),
+            admission: config.admission.clone(),
+            hub,
+            accepted,
+            refused: AtomicU64::new(0),
+            cancel: cancel.clone(),
+            drops: Drops::default(),
+        });
+        let (tasks, counted) = (TaskTracker::new(), Arc::<Counted>::default());
+        if let Some(socket) = socket {
+            let (house, counted) = (Arc::clone(&house), Arc::clone(&counted));
+            let door = udp::server::Door::new(socket, house, counted, tasks.clone(), config.max_connections);
+            tasks.spawn(door.run());
+        }
+        let front = Front {
+            seats: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            house: Arc::clone(&house),
+            counted: Arc::clone(&counted),
+            tasks: tasks.clone(),
+            cancel: cancel.clone(),
+            #[cfg(feature = "tls")]
+            tls: config.tls,
+        };
+        if let Some(listener) = listener {
+            tasks.spawn(front.run(listener));
+        }
+        tasks.spawn(keep_house(Arc::clone(&house), cancel.clone()));
+        Ok(Self { local_addr, udp_addr, sessions, house, counted, tasks, cancel })
+    }
+
+    /// The address listened on, with the port that the system chose where none was asked for. Of two the one for TCP.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// How many connections were not accepted, or turned away as there was no room, without an event: the application was
-    /// behind with its events, and accepting does not wait for it.
+    /// The same for datagrams, when it listens for them.
     #[must_use]
-    pub fn untold(&self) -> u64 {
-        self.untold.load(Ordering::Relaxed)
+    pub const fn udp_addr(&self) -> Option<SocketAddr> {
+        self.udp_addr
     }
 
-    /// Waits for what happens next. `None` when the server has ended and everything is told.
-    pub async fn next_event(&mut self) -> Option<ServerEvent> {
-        self.events.recv().await
+    /// Waits for a device that has no session yet. `None` when the server has ended. A device that comes again goes on in
+    /// the session it has.
+    pub async fn accept(&mut self) -> Option<Session> {
+        self.sessions.recv().await
     }
 
-    /// As [`next_event`](Self::next_event), for a thread outside the runtime.
-    ///
-    /// # Panics
-    ///
-    /// Inside a runtime.
-    pub fn blocking_next_event(&mut self) -> Option<ServerEvent> {
-        self.events.blocking_recv()
+    /// Listens to events from now on. A listener that is too slow is told how many it missed.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<LinkEvent> {
+        self.house.hub.subscribe()
     }
 
-    /// As [`next_event`](Self::next_event), without waiting: `None` when nothing is there at the moment.
-    pub fn try_next_event(&mut self) -> Option<ServerEvent> {
-        self.events.try_recv().ok()
+    /// What the server has seen.
+    #[must_use]
+    pub fn counters(&self) -> ServerCounters {
+        ServerCounters {
+            connections: self.counted.connections.load(Ordering::Relaxed),
+            busy: self.counted.busy.load(Ordering::Relaxed),
+            refused: self.house.refused.load(Ordering::Relaxed),
+            sessions: self.house.registry.len(),
+            dropped: self.house.drops.total(),
+        }
     }
 
-    /// Stops accepting and closes every session as going down. The events of the end are still to be taken.
-    pub fn close(&self) {
+    /// Stops accepting, and closes every session as going down, waiting at most `drain` for what is in their outboxes.
+    pub fn close(&self, drain: Duration) {
+        self.house.registry.close(CloseCode::GOING_DOWN, drain);
         self.cancel.cancel();
     }
 
-    /// Closes, drops the events that are left, and waits until every task has ended.
-    pub async fn shut_down(mut self) {
-        self.close();
-        self.events.close();
-        while self.events.recv().await.is_some() {}
+    /// Closes, and waits until every task has ended: at most `drain` and the time for the last bytes.
+    pub async fn shut_down(mut self, drain: Duration) {
+        self.close(drain);
+        self.sessions.close();
+        while self.sessions.recv().await.is_some() {}
         self.tasks.close();
         self.tasks.wait().await;
     }
 }
 
-impl Drop for TcpServer {
+impl Drop for Server {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
 }
 
-/// Who sits where: the newest connection of each device.
-type Seated = Arc<Mutex<HashMap<Arc<str>, (u64, Session)>>>;
+/// Runs the timers of the sessions without a connection; after the end, until all are closed.
+async fn keep_house(house: Arc<House>, cancel: CancellationToken) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+        house.registry.sweep();
+        house.drops.tell(&house.hub);
+    }
+    let mut ticks = interval(LAST_SWEEP);
+    loop {
+        // Also those that were let in at the last moment.
+        house.registry.close_rest(CloseCode::GOING_DOWN);
+        if house.registry.sweep() == 0 {
+            return;
+        }
+        ticks.tick().await;
+    }
+}
 
 /// The task that accepts.
 struct Front {
-    config: ServerConfig,
-    sender: mpsc::Sender<ServerEvent>,
+    house: Arc<House>,
+    counted: Arc<Counted>,
+    seats: Arc<Semaphore>,
     tasks: TaskTracker,
     cancel: CancellationToken,
-    seats: Arc<Semaphore>,
-    seated: Seated,
-    untold: Arc<AtomicU64>,
+    #[cfg(feature = "tls")]
+    tls: Option<super::tls::ServerTls>,
 }
 
 impl Front {
-    /// Tells the application without waiting for it, or counts that it was not told.
-    fn tell(&self, event: ServerEvent) {
-        if self.sender.try_send(event).is_err() {
-            self.untold.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     async fn run(self, listener: TcpListener) {
-        let mut connection: u64 = 0;
         loop {
             let accepted = tokio::select! {
                 () = self.cancel.cancelled() => return,
@@ -223,104 +350,46 @@ impl Front {
             let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    self.tell(ServerEvent::AcceptFailed(error));
+                    self.house.hub.accept_failed(&error);
                     continue;
                 }
             };
-            connection = connection.wrapping_add(1);
+            self.counted.connections.fetch_add(1, Ordering::Relaxed);
             // Nothing of this connection is awaited here: one that is silent holds up only itself.
             match Arc::clone(&self.seats).try_acquire_owned() {
-                Ok(seat) => self.seat(socket, peer, connection, seat),
-                Err(_) => self.turn_away(&socket, peer, connection),
+                Ok(seat) => self.seat(socket, peer, seat),
+                Err(_) => self.turn_away(&socket),
             }
         }
     }
 
-    fn seat(&self, socket: TcpStream, peer: SocketAddr, connection: u64, seat: OwnedSemaphorePermit) {
-        let stream = match random_stream() {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.tell(ServerEvent::AcceptFailed(error));
-                return;
-            }
-        };
-        let (session, inbox) = Inbox::new(self.config.limits.max_body());
-        let link = Link::server(self.config.limits, stream, now());
-        let mut guest = Guest {
-            connection,
-            peer,
-            session,
-            device: None,
-            seated: Arc::clone(&self.seated),
-            admission: Arc::clone(&self.config.admission),
-        };
-        let task = Connection::new(socket, link, inbox);
-        let (sender, cancel) = (self.sender.clone(), self.cancel.clone());
+    fn seat(&self, socket: TcpStream, peer: SocketAddr, seat: OwnedSemaphorePermit) {
+        let house = Arc::clone(&self.house);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.tls.clone() {
+            self.tasks.spawn(async move {
+                let _seat = seat;
+                let accepted = tokio::time::timeout(house.limits.identify, tls.accept(socket));
+                match house.cancel.run_until_cancelled(accepted).await {
+                    None => {}
+                    Some(Ok(Ok(stream))) => house.receive(stream, peer).await,
+                    Some(Ok(Err(error))) => house.refuse(peer, None, crate::Cause::Transport(error.kind())),
+                    Some(Err(_)) => {
+                        let limit = house.limits.identify;
+                        house.refuse(peer, None, crate::Cause::NotIdentified { limit });
+                    }
+                }
+            });
+            return;
+        }
         self.tasks.spawn(async move {
-            task.run(sender, cancel, |link, event| guest.translate(link, event)).await;
-            drop(guest);
+            house.receive(socket, peer).await;
             drop(seat);
         });
     }
 
-    /// Says that there is no room, as far as the empty socket buffer takes it, and tells the application.
-    fn turn_away(&self, socket: &TcpStream, peer: SocketAddr, connection: u64) {
-        let retry_after_ms = u32::try_from(BUSY_RETRY_AFTER.as_millis()).unwrap_or(u32::MAX);
-        let refuse = Refuse { code: RefuseCode::BUSY, retry_after_ms, reason: Reason::EMPTY };
-        let mut bytes = Vec::new();
-        let encoded = Native::new().encode_to(&Message::Refuse(refuse), &mut bytes);
-        encoded.expect("a vector grows to the size of a REFUSE");
-        let _not_sent = socket.try_write(&bytes);
-        let (session, _) = Inbox::new(0);
-        let cause = Ended::TurnedAway(RefuseCode::BUSY);
-        let event = Event::Closed { cause, reason: "".into(), counters: Box::<LinkCounters>::default() };
-        self.tell(ServerEvent::Link { connection, peer, device: None, session, event });
-    }
-}
-
-/// What the server knows of one connection.
-struct Guest {
-    connection: u64,
-    peer: SocketAddr,
-    session: Session,
-    device: Option<Arc<str>>,
-    seated: Seated,
-    admission: Admission,
-}
-
-impl Guest {
-    fn translate(&mut self, link: &mut Link<Server>, event: Event) -> ServerEvent {
-        if let Event::Register(registration) = &event {
-            match (self.admission)(registration) {
-                Ok(()) => {
-                    self.sit_down(registration);
-                    link.welcome(now());
-                }
-                Err(code) => link.refuse(code, Duration::ZERO, Reason::EMPTY),
-            }
-        }
-        let (connection, peer, device) = (self.connection, self.peer, self.device.clone());
-        ServerEvent::Link { connection, peer, device, session: self.session.clone(), event }
-    }
-
-    /// The newest connection of a device has its place; the one before is closed.
-    fn sit_down(&mut self, registration: &Registration) {
-        let device: Arc<str> = registration.device.as_ref().into();
-        self.device = Some(Arc::clone(&device));
-        let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((before, session)) = seated.insert(device, (self.connection, self.session.clone())) {
-            let reason = format!("connection {} took the place of {before}", self.connection);
-            session.close(CloseCode::REPLACED, &reason);
-        }
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let Some(device) = &self.device else { return };
-        let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
-        if seated.get(device).is_some_and(|(connection, _)| *connection == self.connection) {
-            seated.remove(device);
-        }
+    /// Says that there is no room, as far as the empty socket buffer takes it.
+    fn turn_away(&self, socket: &TcpStream) {
+        let _not_sent = socket.try_write(&self.counted.busy(None));
     }
 }

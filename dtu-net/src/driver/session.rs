@@ -1,120 +1,260 @@
-//! The application's hand on a connection, and the task's end of it.
+//! The application's hand on a link.
 
-use crate::error::SendError;
-use crate::numbers::is_after;
-use bytes::Bytes;
-use core::mem;
+use super::shared::Shared;
+use crate::device::Device;
+use crate::error::{CommitError, SendError};
+use crate::event::{LinkCounters, Mark, Outcome, Received, State, StateChange};
+use crate::link::Role;
+use crate::outbox::Outgoing;
+use crate::server::Server;
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use dtu_proto::message::CloseCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Notify, mpsc};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::oneshot;
 
-/// DATA that may wait between the application and the task of a connection.
-const SEND_QUEUE: usize = 16;
-
-/// A hand on one connection. Clones are hands on the same one; it does not keep the connection open.
-#[derive(Debug, Clone)]
-pub struct Session {
-    wishes: Arc<Wishes>,
-    outbox: mpsc::Sender<Outgoing>,
-    max_body: usize,
+/// A hand on a link: at a server the session with one device, at a device the one with its server. It outlives the
+/// connections. Clones are hands on the same one; when the last one is dropped, the link is closed as going down, as nobody
+/// could take responsibility any more.
+pub struct Session<R: Role = Server> {
+    hand: Arc<Hand<R>>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) channel: u8,
-    pub(crate) body: Bytes,
+struct Hand<R: Role> {
+    shared: Arc<Shared<R>>,
 }
 
-/// What the application wants and need not wait for.
-#[derive(Debug, Default)]
-pub(crate) struct Wishes {
-    pending: Mutex<Pending>,
-    wake: Notify,
+impl<R: Role> Drop for Hand<R> {
+    fn drop(&mut self) {
+        self.shared.application(|inner, now| {
+            inner.link.close(now, CloseCode::GOING_DOWN, "", Duration::ZERO);
+            ((), true)
+        });
+    }
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    pub(crate) commit: Option<u32>,
-    pub(crate) close: Option<(CloseCode, Box<str>)>,
+impl<R: Role> Clone for Session<R> {
+    fn clone(&self) -> Self {
+        Self { hand: Arc::clone(&self.hand) }
+    }
 }
 
-impl Session {
-    /// Queues a DATA message, which is sent as soon as the window lets it through; waits while the queue is full.
+impl<R: Role> fmt::Debug for Session<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("device", &self.device()).field("state", &self.state().state).finish()
+    }
+}
+
+impl<R: Role> Session<R> {
+    pub(crate) fn new(shared: Arc<Shared<R>>) -> Self {
+        Self { hand: Arc::new(Hand { shared }) }
+    }
+
+    fn shared(&self) -> &Shared<R> {
+        &self.hand.shared
+    }
+
+    /// Who the device is.
+    #[must_use]
+    pub fn device(&self) -> &Arc<str> {
+        &self.shared().device
+    }
+
+    /// Puts DATA into the outbox; waits for room where that is the outbox's policy. The receipt tells what becomes of it.
     ///
-    /// That is no promise: what the peer took is told by [`Event::Acked`](crate::Event::Acked), in the order of the
-    /// calls. What is still queued when the connection ends is not sent. A future that is dropped before it is ready has
-    /// queued nothing.
+    /// A future that is dropped before it is ready has put nothing in.
     ///
     /// # Errors
     ///
-    /// [`SendError::TooLong`], and [`SendError::NotConnected`] once the connection has ended.
-    pub async fn send(&self, channel: u8, body: Bytes) -> Result<(), SendError> {
-        let (length, limit) = (body.len(), self.max_body);
-        if length > limit {
-            return Err(SendError::TooLong { length, limit });
+    /// [`SendError`], except [`SendError::Full`]. The DATA was not taken.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Receipt, SendError> {
+        loop {
+            let changed = self.shared().changed.notified();
+            let mut changed = core::pin::pin!(changed);
+            changed.as_mut().enable();
+            match self.try_send(outgoing.clone()) {
+                Err(SendError::Full) => changed.await,
+                taken => return taken,
+            }
         }
-        self.outbox.send(Outgoing { channel, body }).await.map_err(|_| SendError::NotConnected)
     }
 
-    /// Takes responsibility for all DATA below `next`. A later call with an earlier number changes nothing.
-    pub fn commit(&self, next: u32) {
-        self.wishes.with(|pending| {
-            pending.commit = Some(pending.commit.filter(|before| is_after(*before, next)).unwrap_or(next));
+    /// As [`send`](Self::send), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]. The DATA was not taken.
+    pub fn try_send(&self, outgoing: Outgoing) -> Result<Receipt, SendError> {
+        self.shared().application(|inner, _| {
+            let taken = inner.link.send(outgoing).map(|seq| Receipt { seq, outcome: inner.expect(seq) });
+            let work = taken.is_ok();
+            (taken, work)
+        })
+    }
+
+    /// Waits for what the peer sent next. `None` when the link is closed and everything was taken. A future that is dropped
+    /// before it is ready has taken nothing.
+    pub async fn recv(&self) -> Option<Received> {
+        loop {
+            let changed = self.shared().changed.notified();
+            let mut changed = core::pin::pin!(changed);
+            changed.as_mut().enable();
+            let (received, closed) = self.shared().application(|inner, _| {
+                let wanted = inner.link.wants_bytes();
+                let received = inner.link.poll_received();
+                // The task does not read while too much waits here.
+                let work = !wanted && inner.link.wants_bytes();
+                ((received, inner.is_closed()), work)
+            });
+            match received {
+                Some(received) => return Some(received),
+                None if closed => return None,
+                None => changed.await,
+            }
+        }
+    }
+
+    /// What the peer sent next, without waiting: `None` when nothing is there at the moment.
+    pub fn try_recv(&self) -> Option<Received> {
+        self.shared().application(|inner, _| {
+            let wanted = inner.link.wants_bytes();
+            let received = inner.link.poll_received();
+            (received, !wanted && inner.link.wants_bytes())
+        })
+    }
+
+    /// Takes responsibility for everything before `mark`: it is acknowledged, now or on the next connection. An earlier mark
+    /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]. Nothing is acknowledged by it then.
+    pub fn commit(&self, mark: Mark) -> Result<(), CommitError> {
+        self.shared().application(|inner, _| {
+            let committed = inner.link.commit(mark);
+            let work = inner.link.is_ack_due();
+            (committed, work)
+        })
+    }
+
+    /// Closes the link: takes no more DATA, and sends CLOSE as soon as what there is has its outcome, at the latest after
+    /// `drain`; what is left then is abandoned. Wait for it with [`closed`](Self::closed).
+    pub fn close(&self, code: CloseCode, reason: &str, drain: Duration) {
+        self.shared().application(|inner, now| {
+            inner.link.close(now, code, reason, drain);
+            ((), true)
         });
     }
 
-    /// Ends the session with a CLOSE. The first call counts.
-    pub fn close(&self, code: CloseCode, reason: &str) {
-        self.wishes.with(|pending| {
-            pending.close.get_or_insert_with(|| (code, reason.into()));
+    /// Waits until the link is closed, by whichever side, and says why.
+    pub async fn closed(&self) -> StateChange {
+        let mut watch = self.watch();
+        loop {
+            let state = self.state();
+            if state.state == State::Closed {
+                return state;
+            }
+            watch.changed().await;
+        }
+    }
+
+    /// The newest change of state.
+    #[must_use]
+    pub fn state(&self) -> StateChange {
+        self.shared().application(|inner, _| (inner.last.clone(), false))
+    }
+
+    /// Watches the state from now on.
+    #[must_use]
+    pub fn watch(&self) -> StateWatch<R> {
+        let seen = self.shared().application(|inner, _| (inner.changes, false));
+        StateWatch { shared: Arc::clone(&self.hand.shared), seen }
+    }
+
+    /// What the link has carried so far.
+    #[must_use]
+    pub fn counters(&self) -> LinkCounters {
+        self.shared().application(|inner, _| (inner.link.counters(), false))
+    }
+
+    /// The longest body that [`send`](Self::send) takes, in bytes.
+    #[must_use]
+    pub fn max_body(&self) -> usize {
+        self.shared().application(|inner, _| (inner.link.limits().max_body(), false))
+    }
+}
+
+impl Session<Device> {
+    /// When the link tries to connect again; `None` when it does not wait for that.
+    #[must_use]
+    pub fn next_try(&self) -> Option<Instant> {
+        self.shared().application(|inner, _| (inner.link.next_try(), false))
+    }
+
+    /// Tries to connect at once, when the link waits for its next try: the application knows that the network is back.
+    pub fn reconnect_now(&self) {
+        self.shared().application(|inner, now| {
+            inner.link.reconnect_now(now);
+            ((), true)
         });
     }
 }
 
-impl Wishes {
-    fn with(&self, change: impl FnOnce(&mut Pending)) {
-        // Poison is no concern: no change panics half-way.
-        change(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        self.wake.notify_one();
-    }
+/// Sees the state of a link as it is each time it looks; changes between two looks are seen as one. Who wants every one of
+/// them listens to the events.
+pub struct StateWatch<R: Role = Server> {
+    shared: Arc<Shared<R>>,
+    seen: u64,
+}
 
-    /// Waits for wishes and takes them. Loses none when it is dropped.
-    pub(crate) async fn granted(&self) -> Pending {
-        self.wake.notified().await;
-        self.take()
-    }
-
-    /// Takes the wishes there are.
-    pub(crate) fn take(&self) -> Pending {
-        mem::take(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+impl<R: Role> fmt::Debug for StateWatch<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateWatch").field("device", &self.shared.device).field("seen", &self.seen).finish()
     }
 }
 
-/// The task's end.
+impl<R: Role> StateWatch<R> {
+    /// Waits until the state has changed since the last look, and returns the newest change. A future that is dropped before
+    /// it is ready has missed nothing.
+    pub async fn changed(&mut self) -> StateChange {
+        loop {
+            let changed = self.shared.changed.notified();
+            let mut changed = core::pin::pin!(changed);
+            changed.as_mut().enable();
+            let (changes, last) = self.shared.application(|inner, _| ((inner.changes, inner.last.clone()), false));
+            if changes != self.seen {
+                self.seen = changes;
+                return last;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Tells what becomes of one DATA. Dropping it changes nothing.
 #[derive(Debug)]
-pub(crate) struct Inbox {
-    pub(crate) wishes: Arc<Wishes>,
-    pub(crate) outbox: mpsc::Receiver<Outgoing>,
+#[must_use = "it tells whether the DATA was acknowledged; drop it in so many words when that does not matter"]
+pub struct Receipt {
+    seq: u32,
+    outcome: oneshot::Receiver<Outcome>,
 }
 
-impl Inbox {
-    pub(crate) fn new(max_body: usize) -> (Session, Self) {
-        let (sender, outbox) = mpsc::channel(SEND_QUEUE);
-        let wishes = Arc::<Wishes>::default();
-        (Session { wishes: Arc::clone(&wishes), outbox: sender, max_body }, Self { wishes, outbox })
+impl Receipt {
+    /// The number of the DATA in this side's stream.
+    #[must_use]
+    pub const fn seq(&self) -> u32 {
+        self.seq
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Future for Receipt {
+    type Output = Outcome;
 
-    #[test]
-    fn an_earlier_commit_does_not_take_back_a_later_one() {
-        let (session, inbox) = Inbox::new(1);
-        for (commits, kept) in [([3, 1], 3), ([1, 3], 3), ([u32::MAX, 2], 2), ([2, u32::MAX], 2)] {
-            commits.into_iter().for_each(|next| session.commit(next));
-            assert_eq!(inbox.wishes.take().commit, Some(kept), "{commits:?}");
-        }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        // The link is gone with its runtime: nobody will acknowledge it.
+        Poll::Ready(ready!(Pin::new(&mut self.outcome).poll(context)).unwrap_or(Outcome::Abandoned))
     }
 }

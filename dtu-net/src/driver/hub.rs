@@ -1,0 +1,111 @@
+//! Where events go that are for whoever listens: a bounded channel that counts what a slow listener missed, the metrics
+//! facade, and tracing.
+
+use super::udp::drops::DroppedEvent;
+use crate::error::Cause;
+use crate::event::{Epoch, Event};
+use core::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Something that happened on a link, or at a server's door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// On the link of a device. [`Event::Settled`] is not told here: it comes once for each DATA, and the receipts and the
+    /// ledger tell it.
+    Link {
+        /// The device.
+        device: Arc<str>,
+        /// Its connection of now, or the last one.
+        epoch: Epoch,
+        /// What happened.
+        event: Event,
+    },
+    /// A connection was not let in.
+    Refused(RefusedEvent),
+    /// A connection could not be accepted, for want of descriptors or memory; the server goes on after a pause. Or a UDP
+    /// socket said so.
+    AcceptFailed(std::io::ErrorKind),
+    /// Datagrams did nothing. A server tells those of one cause added up, once in [`SWEEP`](super::server::SWEEP).
+    Dropped(DroppedEvent),
+}
+
+/// A connection that was not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefusedEvent {
+    /// Where it came from.
+    pub peer: SocketAddr,
+    /// Who it said it is, when it said so.
+    pub device: Option<Arc<str>>,
+    /// Why it was not let in.
+    pub cause: Cause,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    sender: broadcast::Sender<LinkEvent>,
+}
+
+impl Hub {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { sender: broadcast::Sender::new(capacity.max(1)) }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<LinkEvent> {
+        self.sender.subscribe()
+    }
+
+    /// Tells what happened on a link.
+    pub(crate) fn tell(&self, device: &Arc<str>, epoch: Epoch, event: Event) {
+        let span = tracing::info_span!("link", device = %device, epoch = epoch.number());
+        span.in_scope(|| match &event {
+            Event::State(change) => {
+                let (state, cause) = (change.state.name(), change.cause.as_ref().map_or("", Cause::name));
+                metrics::counter!("dtu_state_changes_total", "state" => state, "cause" => cause).increment(1);
+                match &change.cause {
+                    Some(cause) => tracing::info!(state, cause = %cause, reason = %change.reason, "state changed"),
+                    None => tracing::info!(state, "state changed"),
+                }
+            }
+            Event::Resumed(resumption) => {
+                let (receiving, sending) = (resumption.receiving, resumption.sending);
+                metrics::counter!("dtu_connects_total", "resumed" => if receiving { "yes" } else { "no" }).increment(1);
+                tracing::debug!(receiving, sending, "streams go on");
+            }
+            Event::Settled { count, outcome, .. } => {
+                metrics::counter!("dtu_data_settled_total", "outcome" => outcome.name()).increment(u64::from(*count));
+            }
+            Event::Skipped { bytes, cause } => {
+                metrics::counter!("dtu_skipped_bytes_total", "cause" => cause.name()).increment(*bytes);
+                tracing::debug!(bytes, cause = %cause, "skipped");
+            }
+        });
+        if !matches!(event, Event::Settled { .. }) {
+            self.send(LinkEvent::Link { device: Arc::clone(device), epoch, event });
+        }
+    }
+
+    pub(crate) fn refused(&self, peer: SocketAddr, device: Option<Arc<str>>, cause: Cause) {
+        metrics::counter!("dtu_refused_total", "cause" => cause.name()).increment(1);
+        tracing::info!(%peer, device = device.as_deref().unwrap_or(""), cause = %cause, "not let in");
+        self.send(LinkEvent::Refused(RefusedEvent { peer, device, cause }));
+    }
+
+    pub(crate) fn accept_failed(&self, error: &std::io::Error) {
+        metrics::counter!("dtu_accept_failures_total").increment(1);
+        tracing::warn!(%error, "cannot accept");
+        self.send(LinkEvent::AcceptFailed(error.kind()));
+    }
+
+    /// They have been counted and traced one by one.
+    pub(crate) fn dropped(&self, event: DroppedEvent) {
+        self.send(LinkEvent::Dropped(event));
+    }
+
+    fn send(&self, event: LinkEvent) {
+        // Without a listener it has been counted and traced.
+        let _nobody = self.sender.send(event);
+    }
+}

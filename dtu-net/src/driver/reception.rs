@@ -1,0 +1,177 @@
+//! A connection from its acceptance to its end: who is it, may it in, whose session is it.
+
+use super::carriage::Carriage;
+use super::hub::Hub;
+use super::linger::linger;
+use super::now;
+use super::registry::{Admitted, Registry};
+use super::session::Session;
+use super::udp::drops::Drops;
+use crate::auth::NONCE_LEN;
+use crate::error::Cause;
+use crate::handshake::{Handshake, HandshakeEvent, Registration};
+use crate::keys::KeyStore;
+use crate::limits::Limits;
+use crate::wire::Carrier;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use dtu_proto::message::{DeviceId, RefuseCode};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// What a device is told when there is no room for it or its connection, or when its key cannot be looked up.
+pub(crate) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Bytes that are read at once from a peer that has not been identified.
+const READ: usize = 1024;
+
+/// Who may in besides the key: sees each registration, on the task of its connection, and must not block.
+pub type Admission = Arc<dyn Fn(&Registration) -> Result<(), RefuseCode> + Send + Sync>;
+
+/// What all connections of a server share.
+pub(crate) struct House {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) keys: Option<Arc<dyn KeyStore>>,
+    pub(crate) admission: Option<Admission>,
+    pub(crate) registry: Registry,
+    pub(crate) hub: Hub,
+    /// New sessions, for the application.
+    pub(crate) accepted: mpsc::Sender<Session>,
+    pub(crate) refused: AtomicU64,
+    /// The end of the server.
+    pub(crate) cancel: CancellationToken,
+    /// Datagrams that did nothing.
+    pub(crate) drops: Drops,
+}
+
+impl House {
+    /// Answers a registration: asks for the key, lets in, or refuses. Returns whether the device is in.
+    pub(crate) fn answer(&self, handshake: &mut Handshake, registration: &Registration) -> bool {
+        let now = now();
+        if let Some(Err(code)) = self.admission.as_ref().map(|admission| admission(registration)) {
+            handshake.refuse(now, code, self.limits.unwanted);
+            return false;
+        }
+        if !self.registry.has_room_for(&registration.device) {
+            handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
+            return false;
+        }
+        let Some(keys) = &self.keys else { return true };
+        let mut nonce = [0; NONCE_LEN];
+        let id = DeviceId::new(&registration.device).expect("the handshake took it from a REGISTER");
+        match (keys.key(id), getrandom::fill(&mut nonce)) {
+            (Ok(key), Ok(())) => handshake.challenge(now, nonce, key),
+            (Err(error), _) => {
+                tracing::error!(device = %registration.device, %error, "the key cannot be looked up");
+                handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
+            }
+            (_, Err(error)) => {
+                tracing::error!(%error, "the system gives no random number");
+                handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
+            }
+        }
+        false
+    }
+
+    /// Gives an identified connection to its session. `None` when that was closed meanwhile.
+    pub(crate) fn admit(&self, device: &str, handshake: Handshake) -> Option<Admitted> {
+        match self.registry.admit(device, handshake) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                tracing::error!(%error, "the system gives no random number");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn refuse(&self, peer: SocketAddr, device: Option<&str>, cause: Cause) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.hub.refused(peer, device.map(Into::into), cause);
+    }
+
+    /// Carries one connection from its acceptance to its end.
+    pub(crate) async fn receive<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // On the heap, so that the task of a session does not carry the room for it.
+        let identified = self.cancel.run_until_cancelled(Box::pin(self.identify(stream, peer))).await;
+        let Some((stream, admitted)) = identified else { return };
+        let (stream, readable) = match admitted {
+            None => (stream, true),
+            Some(Admitted { shared, epoch, new }) => {
+                if let Some(session) = new {
+                    // An application that accepts no more has dropped the server, and the session closes with its hand.
+                    let _dropped = self.accepted.send(session).await;
+                }
+                let mut carriage = Carriage::new(stream, shared, epoch);
+                (&mut carriage).await;
+                carriage.into_stream()
+            }
+        };
+        if readable {
+            Box::pin(linger(stream, self.limits.linger)).await;
+        }
+    }
+
+    /// Finds out whose connection it is, within the deadline and the bytes that a stranger has.
+    async fn identify<S>(&self, mut stream: S, peer: SocketAddr) -> (S, Option<Admitted>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut handshake = Handshake::new(Arc::clone(&self.limits), Carrier::Stream, 0, now());
+        let (mut out, mut bytes) = (Vec::new(), [0; READ]);
+        let mut device: Option<Box<str>> = None;
+        loop {
+            let admitted = match handshake.poll_event() {
+                Some(HandshakeEvent::Register(registration)) => {
+                    let admitted = self.answer(&mut handshake, &registration);
+                    device = Some(registration.device);
+                    admitted
+                }
+                Some(HandshakeEvent::Proven) => true,
+                Some(HandshakeEvent::Over(cause)) => {
+                    self.refuse(peer, device.as_deref(), cause);
+                    false
+                }
+                None => false,
+            };
+            if admitted && let Some(device) = &device {
+                return (stream, self.admit(device, handshake));
+            }
+            out.clear();
+            if handshake.poll_transmit(&mut out) {
+                // A few bytes, which an empty socket buffer takes; a peer that lets none through has the same deadline.
+                let limit = self.limits.identify;
+                let written = timeout(limit, async {
+                    stream.write_all(&out).await?;
+                    stream.flush().await
+                });
+                match written.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => handshake.handle_disconnected(Cause::Transport(error.kind())),
+                    Err(_) => handshake.handle_disconnected(Cause::NotIdentified { limit }),
+                }
+                continue;
+            }
+            if handshake.is_over() {
+                return (stream, None);
+            }
+            let deadline = handshake.poll_timeout().map(|(deadline, _)| deadline.into());
+            tokio::select! {
+                read = stream.read(&mut bytes) => match read {
+                    Ok(0) => handshake.handle_disconnected(Cause::Disconnected),
+                    Ok(count) => handshake.handle_bytes(now(), bytes.get(..count).unwrap_or_default()),
+                    Err(error) => handshake.handle_disconnected(Cause::Transport(error.kind())),
+                },
+                () = sleep_until(deadline.unwrap_or_else(|| now().into())), if deadline.is_some() => {
+                    handshake.handle_timeout(now());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What the task of a connection and the application's handles share: the link, and who waits for it.
+
+use super::hub::Hub;
+use super::now;
+use crate::event::{Epoch, Event, Outcome, State, StateChange};
+use crate::link::{Link, Role};
+use crate::numbers::is_after;
+use core::task::Waker;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::{Notify, oneshot};
+
+#[derive(Debug)]
+pub(crate) struct Shared<R> {
+    pub(crate) device: Arc<str>,
+    inner: Mutex<Inner<R>>,
+    /// Rung when something is received, settled, or the state has changed.
+    pub(crate) changed: Notify,
+    hub: Hub,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner<R> {
+    pub(crate) link: Link<R>,
+    /// The task of the connection, while it sleeps.
+    task: Option<Waker>,
+    /// Who waits for the outcome of which number, in the order of the numbers.
+    receipts: VecDeque<(u32, oneshot::Sender<Outcome>)>,
+    pub(crate) last: StateChange,
+    /// How often the state has changed.
+    pub(crate) changes: u64,
+}
+
+impl<R: Role> Shared<R> {
+    pub(crate) fn new(device: Arc<str>, link: Link<R>, hub: Hub, now: Instant) -> Arc<Self> {
+        let state = link.state();
+        let last = StateChange { state, cause: None, reason: Box::default(), at: now, epoch: Epoch::default() };
+        let inner = Inner { link, task: None, receipts: VecDeque::new(), last, changes: 0 };
+        Arc::new(Self { device, inner: Mutex::new(inner), changed: Notify::new(), hub })
+    }
+
+    pub(crate) const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<R>> {
+        // Poison is no concern: a panic inside a link is a broken invariant that the panic itself reports.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The application looks or changes something; the task of the connection is woken when it may have work from it.
+    pub(crate) fn application<T>(&self, change: impl FnOnce(&mut Inner<R>, Instant) -> (T, bool)) -> T {
+        let mut inner = self.lock();
+        let (result, work) = change(&mut inner, now());
+        let changed = inner.dispatch(&self.device, &self.hub);
+        let task = if work || changed { inner.task.take() } else { None };
+        drop(inner);
+        if changed {
+            self.changed.notify_waiters();
+        }
+        if let Some(task) = task {
+            task.wake();
+        }
+        result
+    }
+
+    /// The task of a connection works on the link; the application is woken when something has changed for it.
+    pub(crate) fn task<T>(&self, work: impl FnOnce(&mut Inner<R>, Instant) -> T) -> T {
+        let mut inner = self.lock();
+        let result = work(&mut inner, now());
+        let changed = inner.dispatch(&self.device, &self.hub);
+        let waits = inner.link.has_received();
+        drop(inner);
+        if changed || waits {
+            self.changed.notify_waiters();
+        }
+        result
+    }
+}
+
+impl<R: Role> Inner<R> {
+    /// Who is woken when the application has changed something. A task of an older connection is woken by the newer one.
+    pub(crate) fn sleep(&mut self, waker: &Waker) {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            self.task = Some(waker.clone());
+        }
+    }
+
+    /// Takes the sleeping task away, for the next connection to wake it.
+    pub(crate) const fn take_task(&mut self) -> Option<Waker> {
+        self.task.take()
+    }
+
+    /// Remembers who waits for the outcome of a number just taken.
+    pub(crate) fn expect(&mut self, seq: u32) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        self.receipts.push_back((seq, sender));
+        receiver
+    }
+
+    /// Hands out what has happened. Returns whether the application may have waited for it.
+    fn dispatch(&mut self, device: &Arc<str>, hub: &Hub) -> bool {
+        let mut changed = false;
+        while let Some(event) = self.link.poll_event() {
+            changed |= !matches!(event, Event::Skipped { .. });
+            match &event {
+                Event::Settled { first, count, outcome } => self.settled(*first, *count, *outcome),
+                Event::State(change) => {
+                    self.last = change.clone();
+                    self.changes += 1;
+                }
+                Event::Resumed(_) | Event::Skipped { .. } => {}
+            }
+            hub.tell(device, self.link.epoch(), event);
+        }
+        changed
+    }
+
+    fn settled(&mut self, first: u32, count: u32, outcome: Outcome) {
+        let end = first.wrapping_add(count);
+        let begin = self.receipts.partition_point(|(seq, _)| is_after(first, *seq));
+        let count = self.receipts.iter().skip(begin).take_while(|(seq, _)| is_after(end, *seq)).count();
+        for (_, sender) in self.receipts.drain(begin..begin + count) {
+            // Whoever let go of the receipt does not want to know.
+            let _unheard = sender.send(outcome);
+        }
+        if self.receipts.is_empty() {
+            self.receipts = VecDeque::new();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.link.state() == State::Closed
+    }
+}

@@ -1,0 +1,139 @@
+//! Signs of life: when one is asked for, when a peer is dead, and how long the way is.
+//!
+//! A device asks after `heartbeat` of silence, its own or the peer's, and again after each `probe_timeout`; after `probes` questions without a byte
+//! in return the server is dead:
+//!
+//! ```text
+//!   last byte      PING 1        PING 2        PING 3        dead
+//!      │ heartbeat   │ timeout     │ timeout     │ timeout     │
+//!      ┼─────────────┼─────────────┼─────────────┼─────────────┼──
+//!                    Connected     Suspect       Suspect       Disconnected
+//! ```
+//!
+//! So death is declared at `heartbeat + probes × probe_timeout` after the last byte: 60 s by default, and never later than
+//! `handle_timeout` is called after that instant. A server asks nothing: it waits for twice the heartbeat that it announced.
+//! A clock that jumped, as on a machine that slept, causes one question and then the usual time for its answer.
+
+use crate::limits::Limits;
+use crate::rtt::RoundTrip;
+use core::time::Duration;
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    last_heard: Instant,
+    last_sent: Instant,
+    /// Questions since the last byte from the peer.
+    probes: u32,
+    /// When the newest question goes without an answer.
+    probe_over: Instant,
+    /// When this connection began: nonces count from there.
+    began: Instant,
+    /// The oldest nonce that was not answered.
+    unanswered: Option<u64>,
+    round_trip: RoundTrip,
+    /// The peer's own questions since `pings_since`.
+    pings: u32,
+    pings_since: Instant,
+}
+
+/// What a device does about silence.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// The peer was heard, and waits for a sign of life itself.
+    Keep,
+    Ask {
+        suspect: bool,
+    },
+    Dead,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            last_heard: now,
+            last_sent: now,
+            probes: 0,
+            probe_over: now,
+            began: now,
+            unanswered: None,
+            round_trip: RoundTrip::new(),
+            pings: 0,
+            pings_since: now,
+        }
+    }
+
+    /// Any byte is life, also of a frame that is still incomplete. Returns whether it ends a doubt.
+    pub(crate) const fn heard(&mut self, now: Instant) -> bool {
+        let doubted = self.probes > 1;
+        (self.last_heard, self.probes) = (now, 0);
+        doubted
+    }
+
+    /// Something leaves. That is no sign of life for this side, but one for the peer.
+    pub(crate) const fn sent(&mut self, now: Instant) {
+        self.last_sent = now;
+    }
+
+    pub(crate) const fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    pub(crate) fn device_deadline(&self, limits: &Limits) -> Instant {
+        if self.probes == 0 { self.last_heard.min(self.last_sent) + limits.heartbeat } else { self.probe_over }
+    }
+
+    pub(crate) fn server_deadline(&self, limits: &Limits) -> Instant {
+        self.last_heard + limits.server_silence()
+    }
+
+    /// Acts upon a device's deadline that has passed.
+    pub(crate) fn device_silence(&mut self, now: Instant, limits: &Limits) -> Silence {
+        let planned = if self.probes == 0 { self.last_heard + limits.heartbeat } else { self.probe_over };
+        if planned > now {
+            self.last_sent = now;
+            return Silence::Keep;
+        }
+        if self.probes >= limits.probes {
+            return Silence::Dead;
+        }
+        // The next deadline follows the planned one, so that late calls do not add up; unless the clock has jumped over it.
+        let planned = planned + limits.probe_timeout;
+        self.probe_over = if planned > now { planned } else { now + limits.probe_timeout };
+        self.probes += 1;
+        Silence::Ask { suspect: self.probes > 1 }
+    }
+
+    /// The nonce of a PING that leaves now: microseconds since the connection began.
+    pub(crate) fn ask(&mut self, now: Instant) -> u64 {
+        let nonce = self.micros(now);
+        self.unanswered.get_or_insert(nonce);
+        nonce
+    }
+
+    /// Takes the nonce of a PONG. One that was never sent, or was answered before, says nothing.
+    pub(crate) fn answered(&mut self, now: Instant, nonce: u64) {
+        let now = self.micros(now);
+        if self.unanswered.is_some_and(|oldest| (oldest..=now).contains(&nonce)) {
+            self.unanswered = None;
+            self.round_trip.sample(Duration::from_micros(now - nonce));
+        }
+    }
+
+    /// Counts a PING of the peer. Returns whether it is one too many.
+    pub(crate) fn asked(&mut self, now: Instant, limits: &Limits) -> bool {
+        if now.saturating_duration_since(self.pings_since) >= limits.heartbeat {
+            (self.pings, self.pings_since) = (0, now);
+        }
+        self.pings += 1;
+        self.pings > limits.pings
+    }
+
+    pub(crate) const fn round_trip(&self) -> &RoundTrip {
+        &self.round_trip
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
+    }
+}
