@@ -9,7 +9,7 @@ mod bucket;
 mod counters;
 mod damage;
 mod draw;
-mod duration;
+pub(crate) mod duration;
 mod hold;
 mod plan;
 mod proxy;
@@ -119,7 +119,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("not between 0 and 1".to_owned()) }
 }

@@ -2,36 +2,54 @@
 
 mod carrier;
 mod line;
+mod outbox;
 mod serial;
+mod server;
+mod tell;
 
-use anyhow::{Context, bail};
-use carrier::Carrier;
+use anyhow::{Context, anyhow};
+use carrier::{Carrier, Plan};
 use core::time::Duration;
-use dtu_net::driver::{ClientConfig, TcpClient};
-use dtu_proto::message::{DeviceId, MessageError};
+use dtu_net::driver::{Client, ClientConfig};
+use dtu_net::{DeviceConfig, Ledger};
+use dtu_proto::message::{CloseCode, DeviceId, MessageError};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 /// Plays the device side: carries a serial port or stdin to a server.
 ///
-/// What is read goes out as DATA; what comes down is written to the port, or to stdout. A serial line has no ends of
-/// frames, only pauses: a frame is cut where the line was quiet for the gap, or where it reaches the longest payload.
-/// At the end of stdin, and on SIGINT or SIGTERM, what was read is sent, and the command ends with success once all of it
-/// is acknowledged. A port that vanishes and a server that goes end it with an error; there is no second try.
+/// What is read goes out as DATA; what comes down is written to the port, or to stdout, and then acknowledged. A serial line
+/// has no ends of frames, only pauses: a frame is cut where the line was quiet for the gap, or where it reaches the longest
+/// payload.
+///
+/// It connects again by itself, with growing delays, and goes on where the server remembers it. Meanwhile what is read waits
+/// in the outbox. With --outbox FILE the outbox survives the end of this process, whatever ends it: what is in the file
+/// reaches the server at least once.
+///
+/// At the end of stdin, and on SIGINT or SIGTERM, what was read is sent. The command ends with success when all of it was
+/// acknowledged within --drain seconds; otherwise with 1 and how much was not. A port that vanishes ends it with an error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+On stderr: changes of the link as they come, and at the end what became of what was sent:
+  acked      the server has taken responsibility for it
+  expired    older than --expire
+  refused    no room in the outbox, by --when-full
+  abandoned  not acknowledged at the end; with --outbox FILE it is kept for the next run
+
 Examples:
   dtu connect gateway.example:55125 --id meter-7 --serial /dev/ttyUSB0 --baud 9600
-  dtu connect gateway.example:55125 --id meter-7 --serial /dev/ttyS1 --baud 2400 --parity even --gap 50
-  printf '\\001\\003\\000\\000\\000\\002\\304\\013' | dtu connect 127.0.0.1:55125 --id test")]
+  dtu connect gateway.example:55125 --id meter-7 --key-file key --serial /dev/ttyS1 --outbox m7
+  dtu connect gateway.example:55125 --id meter-7 --tls --tls-ca ca.pem --expire 3600 < readings
+  printf '\\001\\003\\000\\000\\000\\002\\304\\013' | dtu connect 127.0.0.1:55125 --id test --once")]
 pub(crate) struct Args {
-    /// The server, as HOST:PORT.
+    /// The server. A name is looked up again for each try.
+    #[arg(value_name = "HOST:PORT", value_parser = server::host_and_port)]
     addr: String,
     /// Who this device is, 1 to 64 bytes.
     #[arg(long, value_name = "ID", value_parser = device_id)]
     id: String,
-    /// What the server may ask for besides; at most 255 bytes.
+    /// What the server may ask for besides; at most 255 bytes. It is no proof: it goes over the line as it is.
     #[arg(long, value_name = "TEXT", default_value = "")]
     token: String,
     /// The serial port; without it stdin is carried, in the pieces in which it comes.
@@ -46,12 +64,58 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(512..))]
     max_payload: u16,
     /// How long to wait at the end for the acknowledgements that are still missing, in seconds.
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=3600))]
     drain: u32,
+    /// Makes the first failure of the link final, for scripts.
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    outbox: outbox::OutboxArgs,
+    #[command(flatten)]
+    server: server::ServerArgs,
 }
 
 fn device_id(text: &str) -> Result<String, MessageError> {
     DeviceId::new(text).map(|id| id.as_str().to_owned())
+}
+
+impl Args {
+    fn config(&self) -> anyhow::Result<ClientConfig> {
+        let device = DeviceConfig::new(&self.id).context("cannot use --id")?;
+        let mut device = device.token(self.token.as_bytes()).context("cannot use --token")?;
+        device.key = self.server.key()?;
+        device.limits.max_payload = self.max_payload;
+        device.limits.outbox = self.outbox.limits();
+        let mut config = ClientConfig::new(device);
+        config.outbox = self.outbox.open()?;
+        Ok(config)
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            addr: self.addr.clone(),
+            channel: self.channel,
+            expire: self.outbox.expire(),
+            drain: Duration::from_secs(u64::from(self.drain)),
+            once: self.once,
+            // A stream that is kept goes on in the next run, so the server shall not forget it.
+            code: if self.outbox.outbox.is_some() { CloseCode::GOING_DOWN } else { CloseCode::DONE },
+        }
+    }
+
+    /// What is told when not everything was acknowledged.
+    fn shortfall(&self, ledger: &Ledger, not_taken: u64) -> Option<String> {
+        let taken = ledger.taken + not_taken;
+        let mut text =
+            (ledger.acked < taken).then(|| format!("{} of {taken} DATA not acknowledged", taken - ledger.acked))?;
+        if let Some(path) = self.outbox.outbox.as_deref().filter(|_| ledger.abandoned > 0) {
+            text += &format!("; {} are kept in {} for the next run", ledger.abandoned, path.display());
+        }
+        if not_taken > 0 {
+            text += &format!("; {not_taken} were read and never came into the outbox");
+        }
+        Some(text)
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -64,21 +128,29 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn connect(args: &Args) -> anyhow::Result<()> {
     let mut stop = crate::stop::signal()?;
-    let mut config = ClientConfig::new(args.id.as_str());
-    config.token = args.token.as_bytes().to_vec();
-    config.limits.max_payload = args.max_payload;
-    let max_body = config.limits.max_body();
+    let (target, config) = (args.server.target(&args.addr)?, args.config()?);
+    let max_body = config.device.limits.max_body();
     // The port is opened first: without it there is nothing to register for.
     let line = match &args.serial {
         Some(path) => serial::open(path, &args.settings, max_body)?,
         None => line::stdio(max_body),
     };
-    let dialled = TcpClient::connect(args.addr.as_str(), &config, CancellationToken::new());
-    let client = tokio::select! {
-        dialled = dialled => dialled.with_context(|| format!("cannot connect to {}", args.addr))?,
-        () = &mut stop => bail!("stopped before there was a connection to {}", args.addr),
-    };
-    let drain = Duration::from_secs(u64::from(args.drain));
-    let carrier = Carrier::new(client, line, args.channel);
-    carrier.run(&mut stop, drain).await
+    let client = Client::start(target, config, CancellationToken::new()).context("cannot start the link")?;
+    let session = client.session().clone();
+    let carried = Carrier::new(&client, line, args.plan()).run(&mut stop).await;
+    client.shut_down(Duration::ZERO).await;
+    let counters = session.counters();
+    tell::counters(&counters);
+    if counters.ledger.unkept > 0 {
+        eprintln!(
+            "dtu: {} outcomes could not be written to the outbox; they may be sent again",
+            counters.ledger.unkept
+        );
+    }
+    match (carried.outcome, args.shortfall(&counters.ledger, carried.not_taken)) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some(shortfall)) => Err(anyhow!(shortfall)),
+        (Err(error), None) => Err(error),
+        (Err(error), Some(shortfall)) => Err(anyhow!("{error:#}; {shortfall}")),
+    }
 }

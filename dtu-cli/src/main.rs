@@ -1,5 +1,6 @@
 //! `dtu`: decoder, server and device side for data transfer units.
 
+mod chaos;
 mod connect;
 mod decode;
 mod demo;
@@ -23,6 +24,7 @@ enum Command {
     Serve(serve::Args),
     Connect(connect::Args),
     Demo(demo::Args),
+    Chaos(chaos::Args),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         // One line: the causes are joined, and no backtrace.

@@ -1,133 +1,239 @@
 //! `dtu connect` with stdin, without a server, and with servers that go.
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that meets what it does not expect fails"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails")]
 
 mod support;
 
-use dtu_proto::message::{Data, Resume, Welcome, kind};
-use dtu_proto::{Deframer, Message, Native, Step};
+use dtu_proto::Message;
+use dtu_proto::message::{Data, Refuse, RefuseCode, kind};
 use nix::sys::signal::Signal;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::fs::File;
+use std::io::Write;
+use std::net::TcpListener;
 use std::process::Stdio;
-use support::{PATIENCE, Process, Serve, dtu, fails_with_one_line, frame, lines};
+use support::peer::{Peer, frame};
+use support::{PATIENCE, Process, Serve, connect, dtu, fails_with_one_line, from_hex, lines};
 
-/// Reads until a message of `kind` has come.
-fn await_kind(socket: &mut TcpStream, deframer: &mut Deframer<Native, Vec<u8>>, kind: u8) -> Vec<u8> {
-    loop {
-        match deframer.next_step() {
-            Step::Frame(frame) if frame.payload().first() == Some(&kind) => return frame.payload().to_vec(),
-            Step::Frame(_) => {}
-            Step::Skipped { bytes, cause } => panic!("{bytes} bytes: {cause}"),
-            Step::NeedMore { .. } => match socket.read(deframer.spare_capacity_mut()).unwrap() {
-                0 => panic!("the device went before a message of kind {kind:#04x}"),
-                count => deframer.commit(count),
-            },
-        }
-    }
+/// A socket that a device can be let in on by hand, and its address.
+fn door() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    (listener, addr)
 }
 
-/// A server of the test's own, and the device that it has let in.
-fn by_hand(listener: &TcpListener) -> (TcpStream, Deframer<Native, Vec<u8>>) {
-    let (mut socket, _) = listener.accept().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut deframer = Deframer::new(Native::new());
-    await_kind(&mut socket, &mut deframer, kind::REGISTER);
-    let resume = Resume { stream: 5, send_base: 0, peer_stream: 0, receive_next: 0 };
-    socket.write_all(&frame(&Message::Welcome(Welcome { heartbeat_ms: 30_000, window: 4, resume }))).unwrap();
-    (socket, deframer)
+/// An address on which nobody listens.
+fn nobody() -> String {
+    door().1
 }
 
 #[test]
 fn stdin_comes_out_of_the_server_byte_for_byte() {
     let serve = Serve::start(&[]);
     let sent: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    let mut device =
-        Process::spawn(dtu(&["connect", &serve.addr, "--id", "m", "--channel", "3"]).stdin(Stdio::piped()));
+    let mut device = connect(&serve.addr, &["--id", "m", "--channel", "3"]);
     let mut stdin = device.stdin();
     let input = sent.clone();
     let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let mut came = Vec::new();
+    let (mut came, mut count) = (Vec::new(), 0);
     while came.len() < sent.len() {
         let event = serve.event_of("data");
-        assert_eq!(event["channel"], 3);
-        came.extend(support::from_hex(event["body"].as_str().unwrap()));
+        assert_eq!((&event["channel"], &event["seq"]), (&3.into(), &count.into()));
+        came.extend(from_hex(event["body"].as_str().unwrap()));
+        count += 1;
     }
     assert!(came == sent, "the bytes differ");
     writer.join().unwrap().unwrap();
-    let (status, said) = device.end();
-    assert!(status.success() && said.is_empty(), "{status} {said:?}");
+    let expected = format!(
+        "sent {count}: acked {count}, expired 0, refused 0, abandoned 0; received 0; connections 1, sent again 0, came \
+         again 0"
+    );
+    assert_eq!(device.succeeds(), expected);
     let closed = serve.event_of("closed");
     assert_eq!((&closed["cause"], &closed["missing"]), (&"peer_closed".into(), &0.into()));
 }
 
 #[test]
 fn what_comes_down_is_written_and_then_acknowledged() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    let mut command = dtu(&["connect", &addr, "--id", "m"]);
+    let (listener, addr) = door();
     let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = dtu(&["connect", &addr, "--id", "m"]);
     let device = Process::spawn(command.stdin(Stdio::piped()).stdout(writer));
     drop(command);
-    let (mut socket, mut deframer) = by_hand(&listener);
-    socket.write_all(&frame(&Message::Data(Data { seq: 0, channel: 0, body: b"down\n" }))).unwrap();
+    let mut server = Peer::serve(&listener);
+    server.send(&frame(&Message::Data(Data { seq: 0, channel: 0, body: b"down\n" })));
     assert_eq!(lines(reader).recv_timeout(PATIENCE).unwrap(), "down");
-    assert_eq!(await_kind(&mut socket, &mut deframer, kind::ACK), [kind::ACK, 0, 0, 0, 1]);
+    assert_eq!(server.payload_of(kind::ACK), [kind::ACK, 0, 0, 0, 1]);
     device.signal(Signal::SIGTERM);
-    assert_eq!(await_kind(&mut socket, &mut deframer, kind::CLOSE)[1], 0);
-    drop(socket);
-    let (status, said) = device.end();
-    assert!(status.success() && said.is_empty(), "{status} {said:?}");
+    assert_eq!(server.payload_of(kind::CLOSE)[1], 0);
+    drop(server);
+    let books = device.succeeds();
+    assert!(books.contains("received 1;"), "{books}");
 }
 
 #[test]
-fn a_server_that_drops_is_told_with_what_it_did_not_acknowledge() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    let mut device = Process::spawn(dtu(&["connect", &addr, "--id", "m"]).stdin(Stdio::piped()));
-    let (mut socket, mut deframer) = by_hand(&listener);
+fn what_cannot_be_written_is_not_acknowledged() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        eprintln!("skipped: this system has no /dev/full");
+        return;
+    };
+    let (listener, addr) = door();
+    let device = Process::spawn(dtu(&["connect", &addr, "--id", "m"]).stdin(Stdio::piped()).stdout(full));
+    let mut server = Peer::serve(&listener);
+    server.send(&frame(&Message::Data(Data { seq: 0, channel: 0, body: b"x" })));
+    let kinds: Vec<u8> = server.rest().iter().map(|payload| payload[0]).collect();
+    assert!(!kinds.contains(&kind::ACK), "{kinds:?}");
+    let [_, error] = device.fails();
+    assert!(error.contains("cannot write to stdout"), "{error}");
+}
+
+#[test]
+fn with_once_a_server_that_drops_is_told_with_what_it_did_not_acknowledge() {
+    let (listener, addr) = door();
+    let mut device = connect(&addr, &["--id", "m", "--once"]);
+    let mut server = Peer::serve(&listener);
     device.stdin().write_all(b"lost").unwrap();
-    await_kind(&mut socket, &mut deframer, kind::DATA);
-    drop(socket);
-    let (status, said) = device.end();
-    assert_eq!(status.code(), Some(1));
-    let expected = "dtu: session ended: the peer's stream ended without CLOSE; 1 of 1 DATA not acknowledged";
-    assert_eq!(said, [expected]);
+    server.payload_of(kind::DATA);
+    drop(server);
+    let [books, error] = device.fails();
+    assert!(books.starts_with("sent 1: acked 0, expired 0, refused 0, abandoned 1;"), "{books}");
+    assert!(error.contains("the peer's stream ended without CLOSE"), "{error}");
+    assert!(error.ends_with("; 1 of 1 DATA not acknowledged"), "{error}");
+}
+
+#[test]
+fn without_once_it_comes_again_and_sends_again() {
+    let (listener, addr) = door();
+    let mut device = connect(&addr, &["--id", "m"]);
+    let mut server = Peer::serve(&listener);
+    let mut stdin = device.stdin();
+    stdin.write_all(b"twice").unwrap();
+    assert_eq!(server.data(), (0, b"twice".to_vec()));
+    drop(server);
+    device.says("disconnected: the peer's stream ended without CLOSE; ");
+    let mut server = Peer::serve(&listener);
+    assert_eq!(server.data(), (0, b"twice".to_vec()));
+    device.says("the server does not remember this device");
+    server.send(&frame(&Message::Ack { receive_next: 1 }));
+    drop(stdin);
+    let books = device.succeeds();
+    let expected = "sent 1: acked 1, expired 0, refused 0, abandoned 0; received 0; connections 2, sent again 1,";
+    assert!(books.starts_with(expected), "{books}");
 }
 
 #[test]
 fn a_server_that_does_not_acknowledge_is_waited_for_and_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    let mut device = Process::spawn(dtu(&["connect", &addr, "--id", "m", "--drain", "1"]).stdin(Stdio::piped()));
-    let (mut socket, mut deframer) = by_hand(&listener);
+    let (listener, addr) = door();
+    let mut device = connect(&addr, &["--id", "m", "--drain", "1"]);
+    let mut server = Peer::serve(&listener);
     device.stdin().write_all(b"x").unwrap();
-    await_kind(&mut socket, &mut deframer, kind::DATA);
-    assert_eq!(await_kind(&mut socket, &mut deframer, kind::CLOSE)[1], 2, "going down, not done");
-    drop(socket);
-    let (status, said) = device.end();
-    assert_eq!(status.code(), Some(1));
-    assert!(matches!(&said[..], [line] if line.contains("1 of 1 DATA not acknowledged")), "{said:?}");
+    server.payload_of(kind::DATA);
+    server.payload_of(kind::CLOSE);
+    drop(server);
+    let [books, error] = device.fails();
+    assert!(books.starts_with("sent 1: acked 0, expired 0, refused 0, abandoned 1;"), "{books}");
+    assert_eq!(error, "dtu: 1 of 1 DATA not acknowledged");
+}
+
+#[test]
+fn what_has_expired_is_told_and_not_sent() {
+    let (listener, addr) = door();
+    let mut device = connect(&addr, &["--id", "m", "--expire", "1", "--drain", "60"]);
+    let mut server = Peer::serve(&listener);
+    device.stdin().write_all(b"x").unwrap();
+    assert_eq!(server.data(), (0, b"x".to_vec()));
+    // It ends long before the drain does: everything has its outcome.
+    let [books, error] = device.fails();
+    assert!(books.starts_with("sent 1: acked 0, expired 1, refused 0, abandoned 0;"), "{books}");
+    assert_eq!(error, "dtu: 1 of 1 DATA not acknowledged");
+}
+
+/// The flags of a device that cuts its stdin into short pieces, and the length of one: the payload without the fields
+/// that stand before the body.
+const SHORT: [&str; 4] = ["--id", "m", "--max-payload", "512"];
+const PIECE: usize = 512 - 14;
+
+#[test]
+fn a_full_outbox_refuses_by_its_policy_and_the_ledger_says_so() {
+    let addr = nobody();
+    for policy in ["refuse-new", "drop-oldest"] {
+        let args = [&SHORT[..], &["--outbox-frames", "1", "--when-full", policy, "--drain", "0"]].concat();
+        let mut device = connect(&addr, &args);
+        device.stdin().write_all(&[7; 3 * PIECE]).unwrap();
+        let [books, error] = device.fails();
+        assert!(books.starts_with("sent 3: acked 0, expired 0, refused 2, abandoned 1;"), "{policy}: {books}");
+        assert_eq!(error, "dtu: 3 of 3 DATA not acknowledged");
+    }
+}
+
+#[test]
+fn a_signal_ends_it_although_the_outbox_is_full_and_what_was_not_taken_is_told() {
+    let (listener, addr) = door();
+    let args = [&SHORT[..], &["--outbox-frames", "1", "--drain", "0"]].concat();
+    let mut device = connect(&addr, &args);
+    let mut stdin = device.stdin();
+    // More than the pipe holds: the last of it is never read.
+    let endless = std::thread::spawn(move || stdin.write_all(&[7; 1 << 20]));
+    // What it has sent is not acknowledged, so the outbox is full.
+    let mut server = Peer::serve(&listener);
+    server.data();
+    device.signal(Signal::SIGTERM);
+    let [books, error] = device.fails();
+    assert!(endless.join().unwrap().is_err(), "it was not read to its end");
+    let number = |text: &str, after: &str, before: &str| -> u64 {
+        let from = text.find(after).unwrap() + after.len();
+        let rest = &text[from..];
+        rest[..rest.find(before).unwrap()].parse().unwrap()
+    };
+    assert_eq!(number(&books, "sent ", ":"), 1, "{books}");
+    let never = if error.contains("never") { number(&error, "acknowledged; ", " were read") } else { 0 };
+    assert_eq!(number(&error, " of ", " DATA"), 1 + never, "{books} {error}");
+}
+
+#[test]
+fn a_server_that_refuses_for_good_is_told_loudly_and_is_not_asked_again_soon() {
+    let (listener, addr) = door();
+    let device = connect(&addr, &["--id", "m", "--drain", "0"]);
+    let mut server = Peer::accept(&listener);
+    server.payload_of(kind::REGISTER);
+    let reason = dtu_proto::message::Reason::new("who are you?").unwrap();
+    let refuse = Refuse { code: RefuseCode::UNAUTHORIZED, retry_after_ms: 60_000, reason };
+    server.send(&frame(&Message::Refuse(refuse)));
+    let (line, _) = device.says("NOT LET IN");
+    assert!(
+        line.contains("not authorized") && line.contains("(who are you?)") && line.contains("--key-file"),
+        "{line}"
+    );
+    device.signal(Signal::SIGINT);
+    // Nothing was to be sent, so nothing is missing.
+    device.succeeds();
 }
 
 #[test]
 fn nobody_there_and_wrong_flags_are_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    drop(listener);
-    fails_with_one_line(&mut dtu(&["connect", &addr, "--id", "m"]), "Connection refused");
-    fails_with_one_line(&mut dtu(&["connect", "no-port", "--id", "m"]), "cannot connect to no-port");
-    fails_with_one_line(&mut dtu(&["connect", &addr, "--id", "m", "--serial", "/nowhere/tty"]), "/nowhere/tty");
-    fails_with_one_line(&mut dtu(&["connect", &addr, "--id", "m", "--serial", "/dev/null"]), "/dev/null");
+    let addr = nobody();
+    let [_, error] = connect(&addr, &["--id", "m", "--once"]).fails();
+    assert!(error.contains("connection refused"), "{error}");
+    let at = |args: &[&str]| {
+        let mut command = dtu(&["connect", &addr, "--id", "m"]);
+        command.args(args);
+        command
+    };
+    fails_with_one_line(&mut at(&["--serial", "/nowhere/tty"]), "/nowhere/tty");
+    fails_with_one_line(&mut at(&["--serial", "/dev/null"]), "/dev/null");
+    fails_with_one_line(&mut at(&["--key", "0011"]), "--key");
+    fails_with_one_line(&mut at(&["--key-file", "/nowhere/key"]), "/nowhere/key");
+    fails_with_one_line(&mut at(&["--outbox", "/nowhere/outbox"]), "/nowhere/outbox");
+    fails_with_one_line(&mut at(&["--outbox", "/proc/self/exe"]), "/proc/self/exe");
+    fails_with_one_line(&mut at(&["--tls", "--tls-ca", "/nowhere/ca"]), "/nowhere/ca");
     for args in [
         &["connect", &addr][..],
+        &["connect", "no-port", "--id", "m"],
         &["connect", &addr, "--id", ""],
         &["connect", &addr, "--id", "m", "--baud", "9600"],
         &["connect", &addr, "--id", "m", "--serial", "/dev/null", "--parity", "mark"],
         &["connect", &addr, "--id", "m", "--max-payload", "10"],
+        &["connect", &addr, "--id", "m", "--tls"],
+        &["connect", &addr, "--id", "m", "--outbox-sync"],
+        &["connect", &addr, "--id", "m", "--key", "00", "--key-file", "x"],
     ] {
         let status = dtu(args).stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert_eq!(status.code(), Some(2), "{args:?}");

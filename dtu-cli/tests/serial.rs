@@ -1,23 +1,22 @@
 //! A serial line from end to end: bytes into a pseudo-terminal, `dtu connect --serial` on its other end, out of
 //! `dtu serve`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that meets what it does not expect fails"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails")]
 
 mod support;
 
 use core::time::Duration;
+use dtu_proto::Message;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 use std::thread::sleep;
+use support::peer::{Peer, frame};
 use support::{Process, Serve, dtu, from_hex};
 
 /// Frames as they stand on real lines: name and bytes.
@@ -61,7 +60,7 @@ fn device(serve: &Serve, name: &str) -> Process {
     let args = ["connect", &serve.addr, "--id", "meter", "--serial", name, "--baud", "9600", "--gap", GAP_MS];
     let process = Process::spawn(dtu(&args).stdin(Stdio::null()).stdout(Stdio::null()));
     // The port is opened, and raw, before the device registers.
-    assert_eq!(serve.event()["event"], "registered");
+    assert_eq!(serve.event()["event"], "connected");
     process
 }
 
@@ -90,10 +89,10 @@ fn meter_frames_written_byte_by_byte_come_out_of_the_server_byte_for_byte() {
     assert_eq!(came, written);
     assert!(pieces > 1, "the line was cut somewhere");
     device.signal(Signal::SIGTERM);
-    let (status, said) = device.end();
-    assert!(status.success() && said.is_empty(), "{status} {said:?}");
+    let books = device.succeeds();
+    assert!(books.starts_with(&format!("sent {pieces}: acked {pieces}, ")), "{books}");
     let closed = serve.event();
-    assert_eq!((&closed["cause"], &closed["skipped_bytes"]), (&"peer_closed".into(), &0.into()), "{closed}");
+    assert_eq!((&closed["event"], &closed["cause"]), (&"closed".into(), &"peer_closed".into()), "{closed}");
 }
 
 #[test]
@@ -113,7 +112,7 @@ fn more_than_a_payload_without_a_pause_is_cut_and_not_dropped() {
     assert!(came == written, "the bytes differ");
     let _master = writer.join().unwrap().unwrap();
     device.signal(Signal::SIGINT);
-    assert!(device.end().0.success());
+    device.succeeds();
 }
 
 #[test]
@@ -124,8 +123,42 @@ fn a_port_that_vanishes_ends_it_with_one_line_and_what_was_read_still_goes() {
     master.write_all(b"last words").unwrap();
     assert_eq!(serve.event_of("data")["body"], "6c61737420776f726473");
     drop((master, slave));
-    let (status, said) = device.end();
-    assert_eq!(status.code(), Some(1));
-    assert!(matches!(&said[..], [line] if line.contains(&name) && line.contains("vanished")), "{said:?}");
-    assert_eq!(serve.event()["event"], "closed");
+    let [books, error] = device.fails();
+    assert!(books.starts_with("sent 1: acked 1, "), "{books}");
+    assert!(error.contains(&name) && error.contains("vanished"), "{error}");
+    assert_eq!(serve.event_of("closed")["data"], 1);
+}
+
+/// Takes DATA from the number `seq` on until their bodies are `expected`, and returns the number behind them.
+fn take(server: &mut Peer, mut seq: u32, expected: &[u8]) -> u32 {
+    let mut came = Vec::new();
+    while came.len() < expected.len() {
+        let (number, body) = server.data();
+        assert_eq!(number, seq);
+        came.extend(body);
+        seq += 1;
+    }
+    assert_eq!(came, expected);
+    server.send(&frame(&Message::Ack { receive_next: seq }));
+    seq
+}
+
+#[test]
+fn what_is_read_while_the_link_is_down_waits_and_is_sent_on_the_next_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let (mut master, _slave, name) = pty();
+    let args = ["connect", &addr, "--id", "meter", "--serial", &name, "--gap", GAP_MS];
+    let device = Process::spawn(dtu(&args).stdin(Stdio::null()).stdout(Stdio::null()));
+    let mut server = Peer::serve(&listener);
+    master.write_all(b"before").unwrap();
+    let next = take(&mut server, 0, b"before");
+    drop(server);
+    device.says("disconnected: ");
+    master.write_all(b"between").unwrap();
+    let mut server = Peer::serve(&listener);
+    let next = take(&mut server, next, b"between");
+    device.signal(Signal::SIGTERM);
+    let books = device.succeeds();
+    assert!(books.starts_with(&format!("sent {next}: acked {next}, ")), "{books}");
 }

@@ -103,6 +103,6 @@ fn tell(event: &Event) {
     match event {
         Event::State(change) => println!("{}", change.state.name()),
         Event::Settled { first, count, outcome: Outcome::Acked } => println!("{count} acknowledged from {first} on"),
-        other => println!("{other:?}"),
+        other @ (Event::Resumed(_) | Event::Settled { .. } | Event::Skipped { .. } | _) => println!("{other:?}"),
     }
 }

@@ -86,6 +86,8 @@ pub struct Device {
     connect_due: bool,
     hello: Option<Hello>,
     hello_due: bool,
+    /// The connection before ended because a newer one took its place.
+    replaced: bool,
     /// When the hello goes out again, on datagrams, and after how long the next time.
     repeat: Option<(Instant, Duration)>,
 }
@@ -120,6 +122,7 @@ impl Link<Device> {
             connect_due: false,
             hello: None,
             hello_due: false,
+            replaced: false,
             repeat: None,
         };
         Self { wire: None, core: Core::new(Arc::new(limits), outbox, now), role }
@@ -294,10 +297,13 @@ impl sealed::Role for Device {
         let hint = match cause {
             Cause::Refused { code: RefuseCode::UNAUTHORIZED, retry_after } => retry_after.max(unwanted),
             Cause::Refused { retry_after, .. } => retry_after,
-            // Two devices of one name would throw each other out for ever.
-            Cause::NoKey | Cause::PeerClosed(CloseCode::REPLACED) => unwanted,
+            Cause::NoKey => unwanted,
+            // Once, it may be an older connection of its own that was let in late. Twice, somebody else has its name, and the
+            // two would throw each other out for ever.
+            Cause::PeerClosed(CloseCode::REPLACED) if self.replaced => unwanted,
             _ => Duration::ZERO,
         };
+        self.replaced = cause == Cause::PeerClosed(CloseCode::REPLACED);
         let delay = if hint.is_zero() {
             self.delays.next(now, &mut self.random)
         } else {

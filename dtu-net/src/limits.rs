@@ -18,8 +18,8 @@ pub const IDENTIFY_BYTES: usize = 4096;
 /// How long a refusal for want of a right is held back, so that keys and ids are not tried at the speed of the line.
 pub const PENALTY: Duration = Duration::from_secs(1);
 
-/// How long a device waits that is not let in, or was replaced by another connection with its name: nothing that it does by
-/// itself mends that.
+/// How long a device waits that is not let in, or was replaced twice in a row by another connection with its name: nothing that
+/// it does by itself mends that.
 pub const UNWANTED: Duration = Duration::from_secs(60);
 
 /// How long a candidate may wait for its next byte before it is given up. No shorter than the pauses that a cellular

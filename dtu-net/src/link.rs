@@ -286,7 +286,7 @@ impl<R: Role> Link<R> {
         let until = now + drain.min(DRAIN_MAX);
         match &mut self.core.closing {
             Some(closing) => closing.until = closing.until.min(until),
-            None => self.core.closing = Some(Closing { until, code, reason: reason.into() }),
+            None => self.core.closing = Some(Box::new(Closing { until, code, reason: reason.into() })),
         }
         self.settle(now, Ok(()));
     }
@@ -470,7 +470,8 @@ impl<R: Role> Link<R> {
 
     /// The last step of closing.
     fn finish(&mut self, now: Instant) {
-        let Some(Closing { code, reason, .. }) = self.core.closing.take() else { return };
+        let Some(closing) = self.core.closing.take() else { return };
+        let Closing { code, reason, .. } = *closing;
         if let Some(wire) = &self.wire {
             self.core.say_close(wire, code, &reason);
         }

@@ -38,7 +38,7 @@ pub struct Core {
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
     pub(crate) heartbeat: Heartbeat,
-    pub(crate) closing: Option<Closing>,
+    pub(crate) closing: Option<Box<Closing>>,
     pub(crate) events: VecDeque<Event>,
     /// What the peer's CLOSE or REFUSE says for people, until the change of state tells it.
     pub(crate) peer_reason: Box<str>,
@@ -47,10 +47,13 @@ pub struct Core {
     /// A question of this side waits to leave.
     ping_due: bool,
     /// The last words of a connection that is over.
-    farewell: Option<(Epoch, Vec<u8>)>,
+    farewell: Option<Box<(Epoch, Vec<u8>)>>,
     /// Since when the buffer has held a candidate that is not whole.
     pub(crate) candidate_since: Option<Instant>,
-    counted: LinkCounters,
+    /// What the deframer of the connection before has counted.
+    line: Option<Box<Counters>>,
+    connected: u64,
+    repeated: u64,
 }
 
 impl Core {
@@ -69,7 +72,9 @@ impl Core {
             ping_due: false,
             farewell: None,
             candidate_since: None,
-            counted: LinkCounters::default(),
+            line: None,
+            connected: 0,
+            repeated: 0,
         }
     }
 
@@ -116,7 +121,7 @@ impl Core {
         self.outbox.rewind(sending.then_some(theirs.receive_next), &mut self.events)?;
         let receiving = self.inbox.resume(theirs.stream, theirs.send_base);
         let resumption = Resumption { receiving, sending };
-        self.counted.connected += 1;
+        self.connected += 1;
         self.change(now, State::Connected, None, "");
         self.events.push_back(Event::Resumed(resumption));
         // On datagrams the time to the first repeat is taken from the round trip.
@@ -170,7 +175,7 @@ impl Core {
         match self.inbox.arrived(data.seq, data.channel, data.body, self.limits.window, ordered)? {
             Arrival::Delivered | Arrival::Early { repeated: false } => {}
             Arrival::Early { repeated: true } | Arrival::Repeated => {
-                self.counted.repeated += 1;
+                self.repeated += 1;
                 self.skipped(length, SkipCause::Repeated { seq: data.seq });
             }
         }
@@ -221,7 +226,7 @@ impl Core {
             wire.encode(&Message::Ack { receive_next }, &mut bytes);
         }
         wire.encode(message, &mut bytes);
-        self.farewell = Some((self.epoch, bytes));
+        self.farewell = Some(Box::new((self.epoch, bytes)));
     }
 
     pub(crate) fn say_close(&mut self, wire: &Wire, code: CloseCode, reason: &str) {
@@ -230,7 +235,7 @@ impl Core {
     }
 
     pub(crate) fn take_farewell(&mut self, epoch: Epoch) -> Option<Vec<u8>> {
-        self.farewell.take_if(|(of, _)| *of == epoch).map(|(_, bytes)| bytes)
+        self.farewell.take_if(|farewell| farewell.0 == epoch).map(|farewell| farewell.1)
     }
 
     /// Reports bytes that carried nothing, added to the event before when that is of the same cause.
@@ -245,8 +250,8 @@ impl Core {
     }
 
     /// What the deframer of a connection that is over has counted.
-    pub(crate) const fn keep_line(&mut self, line: &Counters) {
-        self.counted.line = *line;
+    pub(crate) fn keep_line(&mut self, line: &Counters) {
+        self.line = Some(Box::new(*line));
     }
 
     pub(crate) fn counters(&self, line: Option<&Counters>) -> LinkCounters {
@@ -254,11 +259,12 @@ impl Core {
         LinkCounters {
             received,
             skipped,
-            line: line.copied().unwrap_or(self.counted.line),
+            line: line.or(self.line.as_deref()).copied().unwrap_or_default(),
+            connected: self.connected,
             ledger: self.outbox.ledger(),
             resent: self.outbox.resent(),
+            repeated: self.repeated,
             round_trip: self.heartbeat.round_trip().smoothed(),
-            ..self.counted
         }
     }
 }

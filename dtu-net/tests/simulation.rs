@@ -27,8 +27,8 @@ fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
-fn run(seed: u64, printed: bool) -> Report {
-    let config = Config::new(seed);
+fn run(config: Config, printed: bool) -> Report {
+    let seed = config.seed;
     if printed {
         println!("{config:#?}");
     }
@@ -44,7 +44,9 @@ fn run(seed: u64, printed: bool) -> Report {
 
 /// Runs seeds on two threads and returns how many DATA were acknowledged and how many connections there were.
 fn run_all(seeds: Range<u64>) -> (u64, u64) {
-    let half = |odd: u64| seeds.clone().filter(|seed| seed % 2 == odd).map(|seed| run(seed, false)).fold((0, 0), add);
+    let half = |odd: u64| {
+        seeds.clone().filter(|seed| seed % 2 == odd).map(|seed| run(Config::new(seed), false)).fold((0, 0), add)
+    };
     thread::scope(|scope| {
         let other = scope.spawn(|| half(1));
         let even = half(0);
@@ -60,7 +62,7 @@ const fn add((acked, connected): (u64, u64), report: Report) -> (u64, u64) {
 #[test]
 fn invariants_hold_under_a_thousand_seeds() {
     if let Some(seed) = from_environment("DTU_SIM_SEED") {
-        println!("{:?}", run(seed, true));
+        println!("{:?}", run(Config::new(seed), true));
         return;
     }
     let count = from_environment("DTU_SIM_SEEDS").unwrap_or(1_000);
@@ -72,7 +74,23 @@ fn invariants_hold_under_a_thousand_seeds() {
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in (0..1_000).step_by(50) {
-        assert_eq!(run(seed, false), run(seed, false), "seed {seed}");
+        assert_eq!(run(Config::new(seed), false), run(Config::new(seed), false), "seed {seed}");
+    }
+}
+
+#[test]
+fn memory_is_bounded_while_the_applications_stand_still() {
+    for seed in 0..20 {
+        let mut config = Config::new(seed);
+        (config.stop, config.stop_most, config.deadline, config.cut_mean) = (1_000, config.quiet_at, 0, 0);
+        (config.send_mean, config.piece, config.connect_fails, config.refuse, config.drop) =
+            ([150_000; 2], 40, 0, 0, 0);
+        (config.server_restart_mean, config.device_restart_mean) = (0, 0);
+        for (limits, frames) in config.limits.iter_mut().zip([30, 200]) {
+            (limits.receive, limits.window, limits.max_payload) = (300, 64, 300);
+            (limits.outbox.frames, limits.outbox.bytes) = (frames, 100_000);
+        }
+        run(config, false);
     }
 }
 

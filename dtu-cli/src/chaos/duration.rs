@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 /// What is wrong, in words for who typed it.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let seconds = match unit {
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// As [`parse`], and not 0.
-pub(super) fn parse_some(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_some(text: &str) -> Result<Duration, String> {
     parse(text).and_then(|duration| if duration.is_zero() { Err("must not be 0".to_owned()) } else { Ok(duration) })
 }
 

@@ -1,116 +1,165 @@
-//! Carries bytes between a line and a session, until one of them ends.
+//! Carries bytes between a line and a link, until one of them ends.
 
 use super::line::{Down, Input, Line};
-use anyhow::{anyhow, bail};
+use super::tell;
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use core::pin::Pin;
 use core::time::Duration;
-use dtu_net::Event;
-use dtu_net::driver::TcpClient;
+use dtu_net::driver::{Client, LinkEvent, Session};
+use dtu_net::{Cause, Device, Event, Outgoing, Received, SendError, State};
 use dtu_proto::message::CloseCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// How a line is carried.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) addr: String,
+    pub(super) channel: u8,
+    /// How long DATA is of use.
+    pub(super) expire: Option<Duration>,
+    /// How long the end waits for acknowledgements.
+    pub(super) drain: Duration,
+    /// The first loss of the link is the end.
+    pub(super) once: bool,
+    /// What the link is closed with.
+    pub(super) code: CloseCode,
+}
+
+/// What became of it all.
+pub(super) struct Carried {
+    /// How it ended: in order, or with an error.
+    pub(super) outcome: anyhow::Result<()>,
+    /// Pieces that were read from the line and never came into the outbox.
+    pub(super) not_taken: u64,
+}
+
 pub(super) struct Carrier {
-    client: TcpClient,
+    session: Session<Device>,
+    events: Receiver<LinkEvent>,
     line: Line,
-    channel: u8,
-    /// Read from the line and not yet in the session's hands.
-    up: Option<Bytes>,
+    plan: Plan,
+    /// Read from the line and not yet in the outbox.
+    up: Option<Outgoing>,
     /// From the server and not yet in the writer's hands.
     down: Option<Down>,
-    /// Pieces read from the line, and how many of them the server took.
-    taken: u64,
-    acknowledged: u64,
-    /// How the line ended: in order, or with an error to tell once what it gave before is acknowledged.
+    /// How the line ended.
     ending: Option<anyhow::Result<()>>,
+    /// When the link is closed at the latest, once there is an end.
+    deadline: Option<Instant>,
+    /// The link takes no more.
+    closing: bool,
     stopping: bool,
 }
 
 enum Step {
     Nothing,
-    Sent,
+    Sent(Result<(), SendError>),
     Input(Option<Input>),
-    Written(Option<anyhow::Result<u32>>),
-    Event(Option<Event>),
+    Written(Option<anyhow::Result<dtu_net::Mark>>),
+    Received(Option<Received>),
+    Event(Result<LinkEvent, RecvError>),
     Stop,
+    Deadline,
 }
 
 impl Carrier {
-    pub(super) const fn new(client: TcpClient, line: Line, channel: u8) -> Self {
-        Self { client, line, channel, up: None, down: None, taken: 0, acknowledged: 0, ending: None, stopping: false }
+    pub(super) fn new(client: &Client, line: Line, plan: Plan) -> Self {
+        Self {
+            session: client.session().clone(),
+            events: client.events(),
+            line,
+            plan,
+            up: None,
+            down: None,
+            ending: None,
+            deadline: None,
+            closing: false,
+            stopping: false,
+        }
     }
 
-    /// Runs to the end and closes the session.
-    ///
-    /// # Errors
-    ///
-    /// Whatever ended it early, with the number of pieces that the server did not acknowledge.
-    pub(super) async fn run(mut self, stop: &mut Stop, drain: Duration) -> anyhow::Result<()> {
-        let outcome = self.carry(stop, drain).await;
-        // What the reader had cut already is lost too.
+    /// Runs until the link is closed: because the line has ended and everything has its outcome or the time for that is
+    /// over, or for another reason.
+    pub(super) async fn run(mut self, stop: &mut Stop) -> Carried {
+        let lost = loop {
+            if self.ending.is_some() && self.up.is_none() && !self.closing {
+                self.closing = true;
+                self.session.close(self.plan.code, "", self.left());
+            }
+            let step = self.step(stop).await;
+            if matches!(step, Step::Received(None) | Step::Deadline) {
+                break None;
+            }
+            if let Err(error) = self.take(step) {
+                break Some(error);
+            }
+        };
+        self.session.close(self.plan.code, "", Duration::ZERO);
+        let end = self.session.closed().await;
+        self.tell_the_rest();
+        let closed = match end.cause {
+            Some(Cause::Closed(_)) => Ok(()),
+            _ => Err(anyhow!("the link has ended: {}", tell::why(&end))),
+        };
+        // Where the line has ended, the books say whether that was too early.
+        let outcome = lost.map_or_else(|| self.ending.take().unwrap_or(closed), Err);
+        let mut not_taken = u64::from(self.up.is_some());
         while let Ok(input) = self.line.input.try_recv() {
-            self.taken += u64::from(matches!(input, Input::Piece(_)));
+            not_taken += u64::from(matches!(input, Input::Piece(_)));
         }
-        let (taken, left) = (self.taken, self.taken - self.acknowledged);
-        let code = if outcome.is_ok() { CloseCode::DONE } else { CloseCode::GOING_DOWN };
-        self.client.session().close(code, "");
-        while self.client.next_event().await.is_some() {}
-        self.client.shut_down().await;
-        match outcome {
-            Err(error) if left > 0 => Err(anyhow!("{error:#}; {left} of {taken} DATA not acknowledged")),
-            outcome => outcome,
+        self.finish_writing().await;
+        Carried { outcome, not_taken }
+    }
+
+    fn tell_the_rest(&mut self) {
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => tell::event(&self.plan.addr, &self.session, &event),
+                Err(TryRecvError::Lagged(count)) => tell::missed(count),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
         }
     }
 
-    /// Carries until the line has ended and everything is acknowledged, at most `drain` after its end.
-    async fn carry(&mut self, stop: &mut Stop, drain: Duration) -> anyhow::Result<()> {
-        self.welcomed(stop).await?;
-        let mut deadline = None;
-        loop {
-            if self.ending.is_some() && self.acknowledged == self.taken {
-                return self.ending.take().unwrap_or(Ok(()));
+    /// Writes what came down before the end. It is not acknowledged any more.
+    async fn finish_writing(mut self) {
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + self.plan.drain);
+        let Line { output, mut written, .. } = self.line;
+        let rest = async move {
+            if let Some(down) = self.down.take() {
+                // A writer that has failed has told it.
+                let _failed = output.send(down).await;
             }
-            if self.ending.is_some() && deadline.is_none() {
-                deadline = Some(Instant::now() + drain);
-            }
-            let step = match deadline {
-                None => self.step(stop).await,
-                Some(deadline) => match timeout_at(deadline, self.step(stop)).await {
-                    Ok(step) => step,
-                    Err(_) => {
-                        self.ending.take().unwrap_or(Ok(()))?;
-                        bail!("the line ended and the server was too slow with its acknowledgements ({drain:?})");
-                    }
-                },
-            };
-            self.take(step)?;
-        }
+            drop(output);
+            while written.recv().await.is_some() {}
+        };
+        let _given_up = timeout_at(deadline, rest).await;
     }
 
-    /// Waits until the server has let this device in.
-    async fn welcomed(&mut self, stop: &mut Stop) -> anyhow::Result<()> {
-        loop {
-            let event = tokio::select! {
-                event = self.client.next_event() => event,
-                () = &mut *stop => bail!("stopped before the server let this device in"),
-            };
-            match event {
-                Some(Event::Welcomed { .. }) => return Ok(()),
-                event => self.take(Step::Event(event))?,
-            }
-        }
+    /// The time that is left for the end.
+    fn left(&self) -> Duration {
+        self.deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The end begins: from now on there is a deadline.
+    fn begin_end(&mut self) {
+        let drain = self.plan.drain;
+        self.deadline.get_or_insert_with(|| Instant::now() + drain);
     }
 
     /// Waits for what happens next. Loses nothing when it is dropped.
     async fn step(&mut self, stop: &mut Stop) -> Step {
-        let Self { client, line, up, down, .. } = self;
-        let session = client.session().clone();
+        let Self { session, events, line, up, down, ending, closing, deadline, stopping, .. } = self;
+        let outgoing = up.clone();
         tokio::select! {
-            // A session that takes nothing has ended, and its last event says why.
-            _ = session.send(self.channel, up.clone().unwrap_or_default()), if up.is_some() => Step::Sent,
-            input = line.input.recv(), if up.is_none() && self.ending.is_none() => Step::Input(input),
+            sent = async { session.send(outgoing.unwrap_or_else(|| Outgoing::new(0, Bytes::new()))).await },
+                if up.is_some() && !*closing => Step::Sent(sent.map(drop)),
+            input = line.input.recv(), if up.is_none() && ending.is_none() => Step::Input(input),
             permit = line.output.reserve(), if down.is_some() => {
                 if let (Ok(permit), Some(down)) = (permit, down.take()) {
                     permit.send(down);
@@ -118,43 +167,73 @@ impl Carrier {
                 Step::Nothing
             }
             written = line.written.recv() => Step::Written(written),
-            event = client.next_event(), if down.is_none() => Step::Event(event),
-            () = stop, if !self.stopping => Step::Stop,
+            received = session.recv(), if down.is_none() => Step::Received(received),
+            event = events.recv() => Step::Event(event),
+            () = stop, if !*stopping => Step::Stop,
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Step::Deadline,
         }
     }
 
+    /// The error ends the link at once.
     fn take(&mut self, step: Step) -> anyhow::Result<()> {
         match step {
             Step::Nothing => {}
-            Step::Sent => self.up = None,
-            Step::Input(Some(Input::Piece(piece))) => {
-                self.taken += 1;
-                self.up = Some(piece);
+            // The ledger has what was refused.
+            Step::Sent(Ok(()) | Err(SendError::Refused)) => self.up = None,
+            // The link has closed, and its last event says why.
+            Step::Sent(Err(SendError::Closed)) => self.closing = true,
+            Step::Sent(Err(error)) => return Err(error).context("cannot put DATA into the outbox"),
+            Step::Input(Some(Input::Piece(body))) => {
+                let deadline = self.plan.expire.map(|expire| (Instant::now() + expire).into_std());
+                self.up = Some(Outgoing { channel: self.plan.channel, body, deadline });
             }
-            Step::Input(Some(Input::Failed(error))) => self.ending = Some(Err(error)),
-            Step::Input(None) => self.ending = Some(Ok(())),
-            Step::Written(Some(written)) => self.client.session().commit(written?),
-            Step::Written(None) => bail!("the writer of the line is gone"),
-            Step::Event(Some(event)) => self.handle(event)?,
-            Step::Event(None) => bail!("the session ended without a word"),
+            Step::Input(Some(Input::Failed(error))) => self.end(Err(error)),
+            Step::Input(None) => self.end(Ok(())),
+            Step::Written(Some(written)) => {
+                // Only a server that has forgotten its stream makes this an error, and it does not wait for it.
+                let _forgotten = self.session.commit(written?);
+            }
+            Step::Written(None) => anyhow::bail!("the writer of the line is gone"),
+            Step::Received(Some(received)) => {
+                let mark = received.mark();
+                let body = match received {
+                    Received::Data { body, .. } => body,
+                    Received::Skip { from, next, .. } => {
+                        eprintln!("dtu: the server says that its DATA {from} to {} do not come", next.wrapping_sub(1));
+                        Bytes::new()
+                    }
+                };
+                self.down = Some(Down { mark, body });
+            }
+            Step::Received(None) | Step::Deadline | Step::Event(Err(RecvError::Closed)) => {}
+            Step::Event(Err(RecvError::Lagged(count))) => tell::missed(count),
+            Step::Event(Ok(event)) => return self.told(&event),
             Step::Stop => {
                 self.stopping = true;
                 self.line.stop.cancel();
+                self.begin_end();
             }
         }
         Ok(())
     }
 
-    fn handle(&mut self, event: Event) -> anyhow::Result<()> {
-        match event {
-            Event::Data { seq, body, .. } => self.down = Some(Down { next: seq.wrapping_add(1), body }),
-            Event::Skip { next } => self.down = Some(Down { next, body: Bytes::new() }),
-            Event::Acked { count, .. } => self.acknowledged += u64::from(count),
-            Event::Skipped { bytes, cause } => eprintln!("dtu: {bytes} bytes from the server skipped: {cause}"),
-            Event::Closed { cause, reason, .. } if reason.is_empty() => bail!("session ended: {cause}"),
-            Event::Closed { cause, reason, .. } => bail!("session ended: {cause} ({reason})"),
-            Event::Register(_) | Event::Welcomed { .. } | _ => {}
+    fn end(&mut self, ending: anyhow::Result<()>) {
+        self.ending = Some(ending);
+        self.begin_end();
+    }
+
+    fn told(&self, event: &LinkEvent) -> anyhow::Result<()> {
+        if let LinkEvent::Link { event: Event::State(change), .. } = event
+            && change.state == State::Disconnected
+            && self.plan.once
+        {
+            return Err(anyhow!(
+                "{} is not reached, and --once asks for no second try: {}",
+                self.plan.addr,
+                tell::why(change)
+            ));
         }
+        tell::event(&self.plan.addr, &self.session, event);
         Ok(())
     }
 }

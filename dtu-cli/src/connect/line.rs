@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use bytes::Bytes;
+use dtu_net::Mark;
 use std::io::{self, Read};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -18,9 +19,9 @@ pub(super) enum Input {
     Failed(anyhow::Error),
 }
 
-/// Bytes to write, and the number to commit then.
+/// Bytes to write, and what to commit then.
 pub(super) struct Down {
-    pub(super) next: u32,
+    pub(super) mark: Mark,
     pub(super) body: Bytes,
 }
 
@@ -29,7 +30,7 @@ pub(super) struct Line {
     pub(super) input: mpsc::Receiver<Input>,
     pub(super) output: mpsc::Sender<Down>,
     /// What is written, in order, or why nothing more will be.
-    pub(super) written: mpsc::Receiver<anyhow::Result<u32>>,
+    pub(super) written: mpsc::Receiver<anyhow::Result<Mark>>,
     /// Ends the reader: it gives what it has, then the end.
     pub(super) stop: CancellationToken,
 }
@@ -44,13 +45,15 @@ pub(super) fn stdio(max_body: usize) -> Line {
     let stopped = stop.clone();
     tokio::spawn(async move {
         loop {
-            let piece = tokio::select! {
-                piece = pieces.recv() => piece,
-                () = stopped.cancelled() => None,
-            };
-            let Some(piece) = piece else { return };
-            if sender.send(piece).await.is_err() {
-                return;
+            tokio::select! {
+                piece = pieces.recv() => {
+                    let Some(piece) = piece else { return };
+                    if sender.send(piece).await.is_err() {
+                        return;
+                    }
+                }
+                // What was read already is still given.
+                () = stopped.cancelled(), if !pieces.is_closed() => pieces.close(),
             }
         }
     });
@@ -78,16 +81,16 @@ fn read_stdin(max_body: usize, pieces: &mpsc::Sender<Input>) {
 pub(super) fn spawn_writer(
     mut sink: impl AsyncWrite + Unpin + Send + 'static,
     name: String,
-) -> (mpsc::Sender<Down>, mpsc::Receiver<anyhow::Result<u32>>) {
+) -> (mpsc::Sender<Down>, mpsc::Receiver<anyhow::Result<Mark>>) {
     let (output, mut pieces) = mpsc::channel::<Down>(QUEUE);
     let (report, written) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
-        while let Some(Down { next, body }) = pieces.recv().await {
+        while let Some(Down { mark, body }) = pieces.recv().await {
             let outcome = async {
                 sink.write_all(&body).await?;
                 sink.flush().await
             };
-            let outcome = outcome.await.with_context(|| format!("cannot write to {name}")).map(|()| next);
+            let outcome = outcome.await.with_context(|| format!("cannot write to {name}")).map(|()| mark);
             let last = outcome.is_err();
             if report.send(outcome).await.is_err() || last {
                 return;

@@ -1,100 +1,173 @@
 //! Events as lines of JSON.
 
-use dtu_net::driver::ServerEvent;
-use dtu_net::{Event, LinkCounters};
+use super::printer::Item;
+use dtu_net::driver::{LinkEvent, RefusedEvent};
+use dtu_net::{Cause, Event, Received, State};
 use dtu_proto::hex::Hex;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 
-/// Appends the line of `event`, if it has one.
-pub(super) fn append(event: &ServerEvent, out: &mut Vec<u8>) -> io::Result<()> {
-    let ServerEvent::Link { connection, peer, device, event, .. } = event else { return Ok(()) };
-    let Some(what) = What::of(event) else { return Ok(()) };
-    let line = Line { what, connection: *connection, peer: peer.to_string(), device: device.as_deref() };
+/// Appends the line of `item`, if it has one.
+pub(super) fn append(item: &Item, out: &mut Vec<u8>) -> io::Result<()> {
+    let Some(line) = Line::of(item) else { return Ok(()) };
     serde_json::to_writer(&mut *out, &line)?;
     out.write_all(b"\n")
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
-    #[serde(flatten)]
-    what: What<'a>,
-    connection: u64,
-    peer: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device: Option<&'a str>,
-}
-
-#[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-enum What<'a> {
-    Registered {
-        stream: String,
+enum Line<'a> {
+    Connected {
+        device: &'a str,
+        epoch: u32,
+        resumed: Resumed,
     },
     Data {
+        device: &'a str,
+        stream: StreamId,
         seq: u32,
         channel: u8,
         body: Hex<'a>,
-        #[serde(skip_serializing_if = "is_zero")]
-        missing: u32,
+    },
+    /// The peer's own word that numbers will not come.
+    Skip {
+        device: &'a str,
+        stream: StreamId,
+        from: u32,
+        next: u32,
     },
     Skipped {
+        device: &'a str,
+        epoch: u32,
         bytes: u64,
         cause: &'static str,
         text: String,
     },
-    /// The peer's own word that numbers will not come.
-    Skip {
-        next: u32,
+    Suspect {
+        device: &'a str,
+        epoch: u32,
+    },
+    Disconnected {
+        device: &'a str,
+        epoch: u32,
+        #[serde(flatten)]
+        why: Why<'a>,
     },
     Closed {
-        cause: &'static str,
-        text: String,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        reason: &'a str,
-        frames: u64,
+        device: &'a str,
+        epoch: u32,
+        #[serde(flatten)]
+        why: Why<'a>,
+        connections: u64,
         data: u64,
         missing: u64,
         repeated: u64,
-        skipped_bytes: u64,
+    },
+    Refused {
+        peer: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device: Option<&'a str>,
+        cause: &'static str,
+        text: String,
+    },
+    Missed {
+        events: u64,
     },
 }
 
-impl<'a> What<'a> {
-    /// `None` for what only a device is told.
-    fn of(event: &'a Event) -> Option<Self> {
-        Some(match event {
-            Event::Register(registration) => {
-                // Not the token: output is kept, and tokens are secrets.
-                Self::Registered { stream: format!("{:016x}", registration.stream) }
-            }
-            Event::Data { seq, channel, body, missing } => {
-                Self::Data { seq: *seq, channel: *channel, body: Hex(body), missing: *missing }
-            }
-            Event::Skip { next } => Self::Skip { next: *next },
-            Event::Skipped { bytes, cause } => {
-                Self::Skipped { bytes: *bytes, cause: cause.name(), text: cause.to_string() }
-            }
-            Event::Closed { cause, reason, counters } => Self::closed(cause, reason, counters),
-            Event::Welcomed { .. } | Event::Acked { .. } | _ => return None,
-        })
-    }
+#[derive(Serialize)]
+struct Resumed {
+    receiving: bool,
+    sending: bool,
+}
 
-    fn closed(cause: &dtu_net::Ended, reason: &'a str, counters: &LinkCounters) -> Self {
-        Self::Closed {
-            cause: cause.name(),
-            text: cause.to_string(),
-            reason,
-            frames: counters.line.frames,
-            data: counters.data_received,
-            missing: counters.data_missing,
-            repeated: counters.data_repeated,
-            skipped_bytes: counters.line.skipped_bytes(),
-        }
+#[derive(Serialize)]
+struct Why<'a> {
+    cause: &'static str,
+    text: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
+}
+
+impl<'a> Why<'a> {
+    fn new(cause: Option<&Cause>, reason: &'a str) -> Self {
+        Self { cause: cause.map_or("", Cause::name), text: cause.map(Cause::to_string).unwrap_or_default(), reason }
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives the field by reference")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
+/// 16 hex digits: JSON readers round numbers of 64 bits.
+struct StreamId(u64);
+
+impl Serialize for StreamId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:016x}", self.0))
+    }
+}
+
+impl<'a> Line<'a> {
+    fn of(item: &'a Item) -> Option<Self> {
+        Some(match item {
+            Item::Received { session, received } => Self::received(session.device(), received),
+            Item::Told(LinkEvent::Link { device, epoch, event }) => {
+                return Self::link(device, epoch.number(), event);
+            }
+            Item::Told(LinkEvent::Refused(refused)) => Self::refused(refused),
+            Item::Told(LinkEvent::AcceptFailed(_) | _) | Item::Flush(_) => return None,
+            Item::Closed { session, change } => {
+                let counters = session.counters();
+                Self::Closed {
+                    device: session.device(),
+                    epoch: change.epoch.number(),
+                    why: Why::new(change.cause.as_ref(), &change.reason),
+                    connections: counters.connected,
+                    data: counters.received,
+                    missing: counters.skipped,
+                    repeated: counters.repeated,
+                }
+            }
+            Item::Missed(events) => Self::Missed { events: *events },
+        })
+    }
+
+    fn received(device: &'a str, received: &'a Received) -> Self {
+        match received {
+            Received::Data { stream, seq, channel, body } => {
+                Self::Data { device, stream: StreamId(*stream), seq: *seq, channel: *channel, body: Hex(body) }
+            }
+            Received::Skip { stream, from, next } => {
+                Self::Skip { device, stream: StreamId(*stream), from: *from, next: *next }
+            }
+        }
+    }
+
+    fn link(device: &'a str, epoch: u32, event: &'a Event) -> Option<Self> {
+        Some(match event {
+            Event::Resumed(resumption) => {
+                let resumed = Resumed { receiving: resumption.receiving, sending: resumption.sending };
+                Self::Connected { device, epoch, resumed }
+            }
+            Event::State(change) => match change.state {
+                State::Suspect => Self::Suspect { device, epoch },
+                State::Disconnected => {
+                    Self::Disconnected { device, epoch, why: Why::new(change.cause.as_ref(), &change.reason) }
+                }
+                // How the streams go on is told beside `Connected`, and the session's own task tells `Closed`, behind
+                // its DATA.
+                State::Connecting | State::Registering | State::Connected | State::Closed => return None,
+            },
+            Event::Skipped { bytes, cause } => {
+                Self::Skipped { device, epoch, bytes: *bytes, cause: cause.name(), text: cause.to_string() }
+            }
+            Event::Settled { .. } | _ => return None,
+        })
+    }
+
+    fn refused(refused: &'a RefusedEvent) -> Self {
+        Self::Refused {
+            peer: refused.peer.to_string(),
+            device: refused.device.as_deref(),
+            cause: refused.cause.name(),
+            text: refused.cause.to_string(),
+        }
+    }
 }

@@ -33,11 +33,13 @@ pub(crate) struct Carriage<S, R> {
     alarm: Alarm,
     /// The socket takes no more bytes, or gives none.
     broken: bool,
+    /// When the connection is over: until when its last words may leave.
+    leave_by: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Carriage<S, R> {
     pub(crate) fn new(stream: S, shared: Arc<Shared<R>>, epoch: Epoch) -> Self {
-        Self { stream, shared, epoch, out: Vec::new(), alarm: Alarm::default(), broken: false }
+        Self { stream, shared, epoch, out: Vec::new(), alarm: Alarm::default(), broken: false, leave_by: None }
     }
 
     /// The stream, and whether its other end may still read.
@@ -136,9 +138,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Future for Carriage<S, R> {
                 let live = inner.link.is_live(this.epoch);
                 if live {
                     inner.sleep(context.waker());
+                    return (more, false, inner.link.poll_timeout().map(|(deadline, _)| deadline));
                 }
-                let deadline = inner.link.poll_timeout().filter(|_| live).map(|(deadline, _)| deadline);
-                (more, written && !live, deadline)
+                // A peer that takes nothing does not hold the connection for ever.
+                let leave_by = *this.leave_by.get_or_insert(now + inner.link.limits().linger);
+                this.broken |= leave_by <= now;
+                (more, written || this.broken, Some(leave_by))
             });
             if over {
                 return Poll::Ready(());

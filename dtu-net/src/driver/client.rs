@@ -125,8 +125,8 @@ impl Client {
 async fn keep(shared: Arc<Shared<Device>>, target: Target, cancel: CancellationToken, tasks: TaskTracker) {
     let closer = async {
         cancel.cancelled().await;
-        shared.application(|inner, now| {
-            inner.link.close(now, CloseCode::GOING_DOWN, "", Duration::ZERO);
+        shared.application(|inner| {
+            inner.link.close(now(), CloseCode::GOING_DOWN, "", Duration::ZERO);
             ((), true)
         });
         pending().await
@@ -198,7 +198,7 @@ where
     (&mut carriage).await;
     let (stream, readable) = carriage.into_stream();
     if readable {
-        let limit = shared.application(|inner, _| (inner.link.limits().linger, false));
+        let limit = shared.application(|inner| (inner.link.limits().linger, false));
         // The next connection does not wait for the end of this one.
         tasks.spawn(linger(stream, limit));
     }

@@ -44,6 +44,7 @@ mod shared;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod udp;
+mod waiters;
 
 pub use client::{Client, ClientConfig, Target};
 pub use hub::{LinkEvent, RefusedEvent};

@@ -6,20 +6,27 @@ use super::linger::linger;
 use super::now;
 use super::registry::{Admitted, Registry};
 use super::session::Session;
+use super::shared::Shared;
 use super::udp::drops::Drops;
 use crate::auth::NONCE_LEN;
 use crate::error::Cause;
+use crate::event::Epoch;
 use crate::handshake::{Handshake, HandshakeEvent, Registration};
 use crate::keys::KeyStore;
 use crate::limits::Limits;
+use crate::server::Server;
 use crate::wire::Carrier;
+use core::mem;
 use core::net::SocketAddr;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use dtu_proto::message::{DeviceId, RefuseCode};
+use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -93,28 +100,33 @@ impl House {
         self.hub.refused(peer, device.map(Into::into), cause);
     }
 
-    /// Carries one connection from its acceptance to its end.
-    pub(crate) async fn receive<S>(&self, stream: S, peer: SocketAddr)
+    /// Lets a connection in, as far as it comes before the end of the server: its stream, and its session when it may in.
+    async fn enter<S>(&self, opened: impl Future<Output = io::Result<S>>, peer: SocketAddr) -> Option<Entered<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        // On the heap, so that the task of a session does not carry the room for it.
-        let identified = self.cancel.run_until_cancelled(Box::pin(self.identify(stream, peer))).await;
-        let Some((stream, admitted)) = identified else { return };
-        let (stream, readable) = match admitted {
-            None => (stream, true),
-            Some(Admitted { shared, epoch, new }) => {
-                if let Some(session) = new {
-                    // An application that accepts no more has dropped the server, and the session closes with its hand.
-                    let _dropped = self.accepted.send(session).await;
-                }
-                let mut carriage = Carriage::new(stream, shared, epoch);
-                (&mut carriage).await;
-                carriage.into_stream()
+        let limit = self.limits.identify;
+        let identified = async {
+            match timeout(limit, opened).await {
+                Ok(Ok(stream)) => Ok(self.identify(stream, peer).await),
+                Ok(Err(error)) => Err(Cause::Transport(error.kind())),
+                Err(_) => Err(Cause::NotIdentified { limit }),
             }
         };
-        if readable {
-            Box::pin(linger(stream, self.limits.linger)).await;
+        let going_down = Err(Cause::TurnedAway(RefuseCode::BUSY));
+        match self.cancel.run_until_cancelled(identified).await.unwrap_or(going_down) {
+            Ok((stream, None)) => Some((stream, None)),
+            Ok((stream, Some(Admitted { shared, epoch, new }))) => {
+                if let Some(session) = new {
+                    // An application that accepts no more has dropped the server, and the session closes with its hand.
+                    let _dropped = self.cancel.run_until_cancelled(self.accepted.send(session)).await;
+                }
+                Some((stream, Some((shared, epoch))))
+            }
+            Err(cause) => {
+                self.refuse(peer, None, cause);
+                None
+            }
         }
     }
 
@@ -173,5 +185,100 @@ impl House {
                 }
             }
         }
+    }
+}
+
+/// The stream of a connection, and the session that it was let in to.
+type Entered<S> = (S, Option<(Arc<Shared<Server>>, Epoch)>);
+
+/// A connection from its acceptance to its end. It is what the task of an idle session holds, so what is long and short-lived
+/// is on the heap.
+pub(crate) struct Connection<S> {
+    house: Arc<House>,
+    _seat: OwnedSemaphorePermit,
+    stage: Stage<S>,
+}
+
+enum Stage<S> {
+    Entering(Pin<Box<dyn Future<Output = Option<Entered<S>>> + Send>>),
+    Carried(Carriage<S, Server>),
+    Leaving(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Over,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
+    /// `opened` gives the stream, or the reason why there is none.
+    pub(crate) fn new(
+        house: Arc<House>,
+        seat: OwnedSemaphorePermit,
+        opened: impl Future<Output = io::Result<S>> + Send + 'static,
+        peer: SocketAddr,
+    ) -> Self {
+        let host = Arc::clone(&house);
+        let entered = Box::pin(async move { host.enter(opened, peer).await });
+        Self { house, _seat: seat, stage: Stage::Entering(entered) }
+    }
+
+    fn leaving(&self, stream: S) -> Stage<S> {
+        Stage::Leaving(Box::pin(linger(stream, self.house.limits.linger)))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.stage = match &mut self.stage {
+                Stage::Entering(entered) => match ready!(entered.as_mut().poll(context)) {
+                    Some((stream, Some((shared, epoch)))) => Stage::Carried(Carriage::new(stream, shared, epoch)),
+                    Some((stream, None)) => self.leaving(stream),
+                    None => Stage::Over,
+                },
+                Stage::Carried(carriage) => {
+                    ready!(Pin::new(carriage).poll(context));
+                    let Stage::Carried(carriage) = mem::replace(&mut self.stage, Stage::Over) else { continue };
+                    match carriage.into_stream() {
+                        (stream, true) => self.leaving(stream),
+                        (_, false) => Stage::Over,
+                    }
+                }
+                Stage::Leaving(left) => {
+                    ready!(left.as_mut().poll(context));
+                    Stage::Over
+                }
+                Stage::Over => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Carriage, Connection, Server, Session, Shared};
+    use crate::link::Link;
+    use tokio::net::TcpStream;
+    use tokio::time::Sleep;
+
+    /// What an idle session of a TCP device takes here, in bytes, besides the buffers of the runtime. The task of its
+    /// connection has a quarter of a KiB, 104 bytes of which are the runtime's own.
+    #[test]
+    fn an_idle_session_takes_few_bytes() {
+        let sizes = [
+            ("link", size_of::<Link<Server>>(), 832),
+            ("what tasks and handles share", size_of::<Shared<Server>>(), 1048),
+            ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
+            ("connection", size_of::<Connection<TcpStream>>(), 144),
+            ("timer", size_of::<Sleep>(), 112),
+            ("recv", future_size(|session: &'static Session| session.recv()), 32),
+        ];
+        for (what, size, bound) in sizes {
+            println!("{what}: {size} bytes, at most {bound}");
+        }
+        assert!(sizes.iter().all(|(_, size, bound)| size <= bound), "{sizes:?}");
+    }
+
+    fn future_size<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
     }
 }

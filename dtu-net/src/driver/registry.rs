@@ -112,9 +112,9 @@ impl Registry {
     fn close_with(&self, code: CloseCode, drain: impl Fn(&Link<Server>) -> Option<Duration>) {
         let sessions: Vec<_> = self.lock().values().cloned().collect();
         for shared in sessions {
-            shared.application(|inner, now| {
+            shared.application(|inner| {
                 if let Some(drain) = drain(&inner.link) {
-                    inner.link.close(now, code, "", drain);
+                    inner.link.close(now(), code, "", drain);
                 }
                 ((), true)
             });

@@ -2,7 +2,7 @@
 
 use super::accept::{self, accept};
 use super::hub::{Hub, LinkEvent};
-use super::reception::{BUSY_RETRY_AFTER, House};
+use super::reception::{BUSY_RETRY_AFTER, Connection, House};
 use super::registry::Registry;
 use super::session::Session;
 use super::udp;
@@ -10,6 +10,7 @@ use super::udp::drops::Drops;
 use crate::keys::KeyStore;
 use crate::limits::{Limits, MAX_DATAGRAM};
 use core::fmt;
+use core::future::ready;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -267,7 +268,11 @@ impl Server {
     /// Waits for a device that has no session yet. `None` when the server has ended. A device that comes again goes on in
     /// the session it has.
     pub async fn accept(&mut self) -> Option<Session> {
-        self.sessions.recv().await
+        tokio::select! {
+            biased;
+            session = self.sessions.recv() => session,
+            () = self.cancel.cancelled() => None,
+        }
     }
 
     /// Listens to events from now on. A listener that is too slow is told how many it missed.
@@ -367,25 +372,11 @@ impl Front {
         let house = Arc::clone(&self.house);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
-            self.tasks.spawn(async move {
-                let _seat = seat;
-                let accepted = tokio::time::timeout(house.limits.identify, tls.accept(socket));
-                match house.cancel.run_until_cancelled(accepted).await {
-                    None => {}
-                    Some(Ok(Ok(stream))) => house.receive(stream, peer).await,
-                    Some(Ok(Err(error))) => house.refuse(peer, None, crate::Cause::Transport(error.kind())),
-                    Some(Err(_)) => {
-                        let limit = house.limits.identify;
-                        house.refuse(peer, None, crate::Cause::NotIdentified { limit });
-                    }
-                }
-            });
+            let opened = async move { tls.accept(socket).await };
+            self.tasks.spawn(Connection::new(house, seat, opened, peer));
             return;
         }
-        self.tasks.spawn(async move {
-            house.receive(socket, peer).await;
-            drop(seat);
-        });
+        self.tasks.spawn(Connection::new(house, seat, ready(Ok(socket)), peer));
     }
 
     /// Says that there is no room, as far as the empty socket buffer takes it.

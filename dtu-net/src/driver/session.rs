@@ -1,14 +1,16 @@
 //! The application's hand on a link.
 
-use super::shared::Shared;
+use super::now;
+use super::shared::{Inner, Shared};
 use crate::device::Device;
 use crate::error::{CommitError, SendError};
-use crate::event::{LinkCounters, Mark, Outcome, Received, State, StateChange};
+use crate::event::{LinkCounters, Mark, Outcome, Received, StateChange};
 use crate::link::Role;
 use crate::outbox::Outgoing;
 use crate::server::Server;
 use core::fmt;
 use core::pin::Pin;
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
@@ -20,25 +22,20 @@ use tokio::sync::oneshot;
 /// connections. Clones are hands on the same one; when the last one is dropped, the link is closed as going down, as nobody
 /// could take responsibility any more.
 pub struct Session<R: Role = Server> {
-    hand: Arc<Hand<R>>,
-}
-
-struct Hand<R: Role> {
     shared: Arc<Shared<R>>,
 }
 
-impl<R: Role> Drop for Hand<R> {
+impl<R: Role> Drop for Session<R> {
     fn drop(&mut self) {
-        self.shared.application(|inner, now| {
-            inner.link.close(now, CloseCode::GOING_DOWN, "", Duration::ZERO);
-            ((), true)
-        });
+        if self.shared.hands.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close(CloseCode::GOING_DOWN, "", Duration::ZERO);
+        }
     }
 }
 
 impl<R: Role> Clone for Session<R> {
     fn clone(&self) -> Self {
-        Self { hand: Arc::clone(&self.hand) }
+        Self::new(Arc::clone(&self.shared))
     }
 }
 
@@ -50,17 +47,14 @@ impl<R: Role> fmt::Debug for Session<R> {
 
 impl<R: Role> Session<R> {
     pub(crate) fn new(shared: Arc<Shared<R>>) -> Self {
-        Self { hand: Arc::new(Hand { shared }) }
-    }
-
-    fn shared(&self) -> &Shared<R> {
-        &self.hand.shared
+        shared.hands.fetch_add(1, Ordering::Relaxed);
+        Self { shared }
     }
 
     /// Who the device is.
     #[must_use]
     pub fn device(&self) -> &Arc<str> {
-        &self.shared().device
+        &self.shared.device
     }
 
     /// Puts DATA into the outbox; waits for room where that is the outbox's policy. The receipt tells what becomes of it.
@@ -71,15 +65,12 @@ impl<R: Role> Session<R> {
     ///
     /// [`SendError`], except [`SendError::Full`]. The DATA was not taken.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Receipt, SendError> {
-        loop {
-            let changed = self.shared().changed.notified();
-            let mut changed = core::pin::pin!(changed);
-            changed.as_mut().enable();
-            match self.try_send(outgoing.clone()) {
-                Err(SendError::Full) => changed.await,
-                taken => return taken,
-            }
-        }
+        self.shared
+            .wait(|inner| match put(inner, outgoing.clone()) {
+                (Err(SendError::Full), _) => (None, false),
+                (taken, work) => (Some(taken), work),
+            })
+            .await
     }
 
     /// As [`send`](Self::send), without waiting.
@@ -88,42 +79,23 @@ impl<R: Role> Session<R> {
     ///
     /// [`SendError`]. The DATA was not taken.
     pub fn try_send(&self, outgoing: Outgoing) -> Result<Receipt, SendError> {
-        self.shared().application(|inner, _| {
-            let taken = inner.link.send(outgoing).map(|seq| Receipt { seq, outcome: inner.expect(seq) });
-            let work = taken.is_ok();
-            (taken, work)
-        })
+        self.shared.application(|inner| put(inner, outgoing))
     }
 
     /// Waits for what the peer sent next. `None` when the link is closed and everything was taken. A future that is dropped
     /// before it is ready has taken nothing.
     pub async fn recv(&self) -> Option<Received> {
-        loop {
-            let changed = self.shared().changed.notified();
-            let mut changed = core::pin::pin!(changed);
-            changed.as_mut().enable();
-            let (received, closed) = self.shared().application(|inner, _| {
-                let wanted = inner.link.wants_bytes();
-                let received = inner.link.poll_received();
-                // The task does not read while too much waits here.
-                let work = !wanted && inner.link.wants_bytes();
-                ((received, inner.is_closed()), work)
-            });
-            match received {
-                Some(received) => return Some(received),
-                None if closed => return None,
-                None => changed.await,
-            }
-        }
+        self.shared
+            .wait(|inner| match take(inner) {
+                (Some(received), work) => (Some(Some(received)), work),
+                (None, work) => (inner.is_closed().then_some(None), work),
+            })
+            .await
     }
 
     /// What the peer sent next, without waiting: `None` when nothing is there at the moment.
     pub fn try_recv(&self) -> Option<Received> {
-        self.shared().application(|inner, _| {
-            let wanted = inner.link.wants_bytes();
-            let received = inner.link.poll_received();
-            (received, !wanted && inner.link.wants_bytes())
-        })
+        self.shared.application(take)
     }
 
     /// Takes responsibility for everything before `mark`: it is acknowledged, now or on the next connection. An earlier mark
@@ -133,7 +105,7 @@ impl<R: Role> Session<R> {
     ///
     /// [`CommitError`]. Nothing is acknowledged by it then.
     pub fn commit(&self, mark: Mark) -> Result<(), CommitError> {
-        self.shared().application(|inner, _| {
+        self.shared.application(|inner| {
             let committed = inner.link.commit(mark);
             let work = inner.link.is_ack_due();
             (committed, work)
@@ -143,47 +115,40 @@ impl<R: Role> Session<R> {
     /// Closes the link: takes no more DATA, and sends CLOSE as soon as what there is has its outcome, at the latest after
     /// `drain`; what is left then is abandoned. Wait for it with [`closed`](Self::closed).
     pub fn close(&self, code: CloseCode, reason: &str, drain: Duration) {
-        self.shared().application(|inner, now| {
-            inner.link.close(now, code, reason, drain);
+        self.shared.application(|inner| {
+            inner.link.close(now(), code, reason, drain);
             ((), true)
         });
     }
 
     /// Waits until the link is closed, by whichever side, and says why.
     pub async fn closed(&self) -> StateChange {
-        let mut watch = self.watch();
-        loop {
-            let state = self.state();
-            if state.state == State::Closed {
-                return state;
-            }
-            watch.changed().await;
-        }
+        self.shared.wait(|inner| (inner.is_closed().then(|| inner.last.clone()), false)).await
     }
 
     /// The newest change of state.
     #[must_use]
     pub fn state(&self) -> StateChange {
-        self.shared().application(|inner, _| (inner.last.clone(), false))
+        self.shared.application(|inner| (inner.last.clone(), false))
     }
 
     /// Watches the state from now on.
     #[must_use]
     pub fn watch(&self) -> StateWatch<R> {
-        let seen = self.shared().application(|inner, _| (inner.changes, false));
-        StateWatch { shared: Arc::clone(&self.hand.shared), seen }
+        let seen = self.shared.application(|inner| (inner.changes, false));
+        StateWatch { shared: Arc::clone(&self.shared), seen }
     }
 
     /// What the link has carried so far.
     #[must_use]
     pub fn counters(&self) -> LinkCounters {
-        self.shared().application(|inner, _| (inner.link.counters(), false))
+        self.shared.application(|inner| (inner.link.counters(), false))
     }
 
     /// The longest body that [`send`](Self::send) takes, in bytes.
     #[must_use]
     pub fn max_body(&self) -> usize {
-        self.shared().application(|inner, _| (inner.link.limits().max_body(), false))
+        self.shared.application(|inner| (inner.link.limits().max_body(), false))
     }
 }
 
@@ -191,16 +156,30 @@ impl Session<Device> {
     /// When the link tries to connect again; `None` when it does not wait for that.
     #[must_use]
     pub fn next_try(&self) -> Option<Instant> {
-        self.shared().application(|inner, _| (inner.link.next_try(), false))
+        self.shared.application(|inner| (inner.link.next_try(), false))
     }
 
     /// Tries to connect at once, when the link waits for its next try: the application knows that the network is back.
     pub fn reconnect_now(&self) {
-        self.shared().application(|inner, now| {
-            inner.link.reconnect_now(now);
+        self.shared.application(|inner| {
+            inner.link.reconnect_now(now());
             ((), true)
         });
     }
+}
+
+/// Puts DATA into the outbox, which is work for the connection.
+fn put<R: Role>(inner: &mut Inner<R>, outgoing: Outgoing) -> (Result<Receipt, SendError>, bool) {
+    let taken = inner.link.send(outgoing).map(|seq| Receipt { seq, outcome: inner.expect(seq) });
+    let work = taken.is_ok();
+    (taken, work)
+}
+
+/// Takes what was received; the connection does not read while too much waits here.
+fn take<R: Role>(inner: &mut Inner<R>) -> (Option<Received>, bool) {
+    let wanted = inner.link.wants_bytes();
+    let received = inner.link.poll_received();
+    (received, !wanted && inner.link.wants_bytes())
 }
 
 /// Sees the state of a link as it is each time it looks; changes between two looks are seen as one. Who wants every one of
@@ -220,17 +199,11 @@ impl<R: Role> StateWatch<R> {
     /// Waits until the state has changed since the last look, and returns the newest change. A future that is dropped before
     /// it is ready has missed nothing.
     pub async fn changed(&mut self) -> StateChange {
-        loop {
-            let changed = self.shared.changed.notified();
-            let mut changed = core::pin::pin!(changed);
-            changed.as_mut().enable();
-            let (changes, last) = self.shared.application(|inner, _| ((inner.changes, inner.last.clone()), false));
-            if changes != self.seen {
-                self.seen = changes;
-                return last;
-            }
-            changed.await;
-        }
+        let seen = self.seen;
+        let look = |inner: &mut Inner<R>| ((inner.changes != seen).then(|| (inner.changes, inner.last.clone())), false);
+        let (seen, last) = self.shared.wait(look).await;
+        self.seen = seen;
+        last
     }
 }
 

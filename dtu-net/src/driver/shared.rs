@@ -2,21 +2,24 @@
 
 use super::hub::Hub;
 use super::now;
+use super::waiters::{Ticket, Waiters};
 use crate::event::{Epoch, Event, Outcome, State, StateChange};
 use crate::link::{Link, Role};
 use crate::numbers::is_after;
-use core::task::Waker;
+use core::pin::Pin;
+use core::sync::atomic::AtomicUsize;
+use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 #[derive(Debug)]
 pub(crate) struct Shared<R> {
     pub(crate) device: Arc<str>,
     inner: Mutex<Inner<R>>,
-    /// Rung when something is received, settled, or the state has changed.
-    pub(crate) changed: Notify,
+    /// The hands of the application on it.
+    pub(crate) hands: AtomicUsize,
     hub: Hub,
 }
 
@@ -25,6 +28,8 @@ pub(crate) struct Inner<R> {
     pub(crate) link: Link<R>,
     /// The task of the connection, while it sleeps.
     task: Option<Waker>,
+    /// The application's futures, woken when something is received, settled, or the state has changed.
+    waiters: Waiters,
     /// Who waits for the outcome of which number, in the order of the numbers.
     receipts: VecDeque<(u32, oneshot::Sender<Outcome>)>,
     pub(crate) last: StateChange,
@@ -36,8 +41,9 @@ impl<R: Role> Shared<R> {
     pub(crate) fn new(device: Arc<str>, link: Link<R>, hub: Hub, now: Instant) -> Arc<Self> {
         let state = link.state();
         let last = StateChange { state, cause: None, reason: Box::default(), at: now, epoch: Epoch::default() };
-        let inner = Inner { link, task: None, receipts: VecDeque::new(), last, changes: 0 };
-        Arc::new(Self { device, inner: Mutex::new(inner), changed: Notify::new(), hub })
+        let inner =
+            Inner { link, task: None, waiters: Waiters::default(), receipts: VecDeque::new(), last, changes: 0 };
+        Arc::new(Self { device, inner: Mutex::new(inner), hands: AtomicUsize::new(0), hub })
     }
 
     pub(crate) const fn hub(&self) -> &Hub {
@@ -50,15 +56,14 @@ impl<R: Role> Shared<R> {
     }
 
     /// The application looks or changes something; the task of the connection is woken when it may have work from it.
-    pub(crate) fn application<T>(&self, change: impl FnOnce(&mut Inner<R>, Instant) -> (T, bool)) -> T {
+    pub(crate) fn application<T>(&self, change: impl FnOnce(&mut Inner<R>) -> (T, bool)) -> T {
         let mut inner = self.lock();
-        let (result, work) = change(&mut inner, now());
+        let (result, work) = change(&mut inner);
         let changed = inner.dispatch(&self.device, &self.hub);
+        let waiters = if changed { inner.waiters.take() } else { Waiters::default() };
         let task = if work || changed { inner.task.take() } else { None };
         drop(inner);
-        if changed {
-            self.changed.notify_waiters();
-        }
+        waiters.wake();
         if let Some(task) = task {
             task.wake();
         }
@@ -69,13 +74,52 @@ impl<R: Role> Shared<R> {
     pub(crate) fn task<T>(&self, work: impl FnOnce(&mut Inner<R>, Instant) -> T) -> T {
         let mut inner = self.lock();
         let result = work(&mut inner, now());
-        let changed = inner.dispatch(&self.device, &self.hub);
-        let waits = inner.link.has_received();
+        let changed = inner.dispatch(&self.device, &self.hub) || inner.link.has_received();
+        let waiters = if changed { inner.waiters.take() } else { Waiters::default() };
         drop(inner);
-        if changed || waits {
-            self.changed.notify_waiters();
-        }
+        waiters.wake();
         result
+    }
+
+    /// Waits until `look` finds something; it is called at once and after each change. What it returns besides is whether
+    /// the task of the connection may have work from it.
+    pub(crate) const fn wait<T, F>(&self, look: F) -> Wait<'_, R, F>
+    where
+        F: FnMut(&mut Inner<R>) -> (Option<T>, bool) + Unpin,
+    {
+        Wait { shared: self, ticket: None, look }
+    }
+}
+
+/// A future of the application. Dropped before it is ready, it leaves nothing behind.
+pub(crate) struct Wait<'a, R: Role, F> {
+    shared: &'a Shared<R>,
+    ticket: Option<Ticket>,
+    look: F,
+}
+
+impl<R: Role, F: FnMut(&mut Inner<R>) -> (Option<T>, bool) + Unpin, T> Future for Wait<'_, R, F> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let this = &mut *self;
+        this.shared.application(|inner| {
+            let (found, work) = (this.look)(inner);
+            if found.is_none() {
+                this.ticket = Some(inner.waiters.add(this.ticket, context.waker()));
+            } else if let Some(ticket) = this.ticket.take() {
+                inner.waiters.remove(ticket);
+            }
+            (found.map_or(Poll::Pending, Poll::Ready), work)
+        })
+    }
+}
+
+impl<R: Role, F> Drop for Wait<'_, R, F> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.shared.lock().waiters.remove(ticket);
+        }
     }
 }
 

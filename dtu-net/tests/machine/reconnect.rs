@@ -42,9 +42,14 @@ fn a_device_without_a_right_stays_away_for_long_whatever_the_hint() {
 }
 
 #[test]
-fn a_replaced_device_stays_away_for_long() {
+fn a_device_that_is_replaced_twice_in_a_row_stays_away_for_long() {
     let now = start();
     let (mut device, epoch) = welcomed(steady(), Carrier::Stream, now);
+    hear(&mut device, epoch, now, &close(CloseCode::REPLACED, ""));
+    assert_eq!(device.poll_timeout(), Some((now + SECOND, Timer::Reconnect)), "it may have been itself");
+    let now = now + SECOND;
+    let epoch = dial(&mut device, now);
+    device.handle_connected(epoch, now, Carrier::Stream);
     hear(&mut device, epoch, now, &close(CloseCode::REPLACED, ""));
     assert_eq!(device.poll_timeout(), Some((now + 60 * SECOND, Timer::Reconnect)));
     let (mut other, epoch) = welcomed(steady(), Carrier::Stream, now);

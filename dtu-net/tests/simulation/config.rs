@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) stall_most: u64,
     pub(crate) connect_fails: u64,
     pub(crate) refuse: u64,
+    /// The server drops a device that it has just let in.
+    pub(crate) drop: u64,
     pub(crate) challenge: bool,
     pub(crate) server_restart_mean: u64,
     pub(crate) device_restart_mean: u64,
@@ -82,6 +84,7 @@ impl Config {
             stall_most: if intact { 3 * SECOND } else { r.pick(&[SECOND, 8 * SECOND, 90 * SECOND]) },
             connect_fails: r.pick(&[0, 100, 500]),
             refuse: r.pick(&[0, 50, 300]),
+            drop: r.pick(&[0, 0, 100, 950]),
             challenge: r.permille(400),
             server_restart_mean: r.pick(&[0, 0, 30, 120]) * SECOND,
             device_restart_mean: r.pick(&[0, 0, 30, 120]) * SECOND,

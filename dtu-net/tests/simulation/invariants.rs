@@ -57,11 +57,11 @@ impl<R: Role> Side<R> {
     /// then a window that one datagram sets free, and another that waits for it.
     fn memory_bound(&self, scene: &Scene) -> usize {
         let limits = self.link.limits();
-        let outbox = limits.outbox.bytes + limits.outbox.frames * OUTBOX_ENTRY;
+        let outbox = limits.outbox.bytes.min(self.pending_bytes) + limits.outbox.frames * OUTBOX_ENTRY;
         let frame = usize::from(limits.max_payload) + 10;
         let inbox = match scene.config.carrier {
             Carrier::Stream => {
-                let read = frame + scene.config.piece.max(64).max(limits.identify_bytes);
+                let read = frame + scene.config.piece.max(64);
                 limits.receive + read + (read / DATA_FRAME + 1) * QUEUE_ENTRY + frame
             }
             Carrier::Datagrams => {

@@ -6,9 +6,10 @@ use super::side::Side;
 use super::world::{KEY, World, server_link};
 use core::time::Duration;
 use dtu_net::auth::Key;
-use dtu_net::{Carrier, Handshake, HandshakeEvent, State};
+use dtu_net::{Carrier, Cause, Handshake, HandshakeEvent, State};
 use dtu_proto::message::{Datagram, RefuseCode};
 use dtu_proto::{Message, Native};
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 impl World {
@@ -18,7 +19,10 @@ impl World {
             return self.datagram(conn, to, &bytes, damaged);
         }
         match to {
-            End::Device => self.device.read(&mut self.scene, conn),
+            End::Device => {
+                self.device.read(&mut self.scene, conn);
+                self.device.read_past(&mut self.scene, conn);
+            }
             End::Server => {
                 let now = self.scene.instant();
                 if let Some(handshake) = self.handshakes.get_mut(&conn) {
@@ -33,6 +37,7 @@ impl World {
                     self.handshake(conn);
                 }
                 self.server.read(&mut self.scene, conn);
+                self.server.read_past(&mut self.scene, conn);
             }
         }
     }
@@ -117,11 +122,15 @@ impl World {
         let Some(handshake) = self.handshakes.remove(&conn) else { return };
         if self.server.link.state() == State::Closed {
             let link = server_link(&mut self.scene);
-            self.server = Side::new(End::Server, link, self.server.life + 1);
+            self.server = Side::new(End::Server, link, self.server.life + 1, self.scene.now);
         }
         match self.server.link.handle_registered(self.scene.instant(), handshake) {
             Some(epoch) => {
                 self.server.begins(&self.scene, epoch, conn);
+                if self.scene.is_ordered() && self.scene.fails(self.scene.config.drop) {
+                    let cause = Cause::Transport(ErrorKind::ConnectionReset);
+                    self.scene.plan_about(100_000, What::Over { conn, to: End::Server, cause });
+                }
                 self.server.pump(&mut self.scene);
                 self.server.read(&mut self.scene, conn);
             }

@@ -258,6 +258,16 @@ impl Scene {
         }
     }
 
+    /// Whatever is on its way on this connection is lost. A limit of the UDP binding: datagrams name the device's stream and
+    /// not the server's, so a REGISTER that arrives late, at a server that has just lost its memory, opens a session whose
+    /// numbers the device takes for those of the session before.
+    pub(crate) fn lose(&mut self, conn: u32) {
+        let now = self.now;
+        for to in [End::Device, End::Server] {
+            self.lane(conn, to).dead_at = Some(now);
+        }
+    }
+
     pub(crate) fn stall(&mut self) {
         let Some(conn) = self.any() else { return };
         let most = self.config.stall_most;

@@ -58,8 +58,8 @@ impl World {
         let mut scene = Scene::new(config, printed);
         let stream = scene.random.stream();
         let store = scene.config.store.map(|first| Mirror::new(stream, first, scene.config.store_fails));
-        let device = Side::new(End::Device, device_link(&mut scene, store.as_ref()), 0);
-        let server = Side::new(End::Server, server_link(&mut scene), 0);
+        let device = Side::new(End::Device, device_link(&mut scene, store.as_ref()), 0, 0);
+        let server = Side::new(End::Server, server_link(&mut scene), 0, 0);
         let c = scene.config.clone();
         for end in [End::Device, End::Server] {
             scene.plan_about(c.send_mean[end as usize], What::Send(end));
@@ -281,17 +281,20 @@ impl World {
         };
         for conn in conns {
             scene.close(conn, end, told);
+            if end == End::Server && !scene.is_ordered() {
+                scene.lose(conn);
+            }
         }
         match end {
             End::Device => {
                 self.judge_dials();
                 self.dialled.clear();
                 let link = device_link(&mut self.scene, self.store.as_ref());
-                self.device = Side::new(end, link, self.device.life + 1);
+                self.device = Side::new(end, link, self.device.life + 1, self.scene.now);
             }
             End::Server => {
                 let link = server_link(scene);
-                self.server = Side::new(end, link, self.server.life + 1);
+                self.server = Side::new(end, link, self.server.life + 1, self.scene.now);
             }
         }
     }

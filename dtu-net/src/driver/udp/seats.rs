@@ -41,7 +41,7 @@ impl Seat {
 
     /// Wakes who sends.
     pub(super) fn wake(&self) {
-        self.shared.application(|_, _| ((), true));
+        self.shared.application(|_| ((), true));
     }
 }
 

@@ -1,0 +1,61 @@
+//! The tasks that feed the printer: one for each session, and one for the events of the server.
+
+use super::printer::Item;
+use core::time::Duration;
+use dtu_net::driver::{LinkEvent, Session};
+use dtu_proto::message::CloseCode;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Hands over what the device of a session sends, until the session is closed. After `stopping` nothing more is taken;
+/// what was taken is printed and acknowledged, and then the session is closed.
+pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping: CancellationToken) {
+    loop {
+        let received = tokio::select! {
+            received = session.recv() => received,
+            () = stopping.cancelled() => {
+                let (done, flushed) = oneshot::channel();
+                if queue.send(Item::Flush(done)).await.is_err() || flushed.await.is_err() {
+                    return;
+                }
+                session.close(CloseCode::GOING_DOWN, "", Duration::ZERO);
+                break;
+            }
+        };
+        let Some(received) = received else { break };
+        // A printer that is gone takes no responsibility: the session ends with this hand.
+        if queue.send(Item::Received { session: session.clone(), received }).await.is_err() {
+            return;
+        }
+    }
+    let change = session.closed().await;
+    let _gone = queue.send(Item::Closed { session, change }).await;
+}
+
+/// Hands over the events of a server until `ended`, and says how many of them were missed.
+pub(super) async fn tell(
+    mut events: broadcast::Receiver<LinkEvent>,
+    queue: mpsc::Sender<Item>,
+    ended: CancellationToken,
+) -> u64 {
+    let mut missed = 0;
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            () = ended.cancelled() => return missed,
+        };
+        let item = match event {
+            Ok(event) => Item::Told(event),
+            Err(RecvError::Lagged(count)) => {
+                missed += count;
+                Item::Missed(count)
+            }
+            Err(RecvError::Closed) => return missed,
+        };
+        if queue.send(item).await.is_err() {
+            return missed;
+        }
+    }
+}
