@@ -196,6 +196,10 @@ impl sealed::Role for Device {
         message: &Message<'_>,
     ) -> Result<(), Cause> {
         match message {
+            // Numbers of two streams must not be mixed: datagrams name only the device's.
+            Message::Welcome(welcome) if core.state.is_up() && welcome.resume.stream != core.inbox.stream() => {
+                Err(Cause::Restarted)
+            }
             // It was welcomed already, and this is an answer to a repeat.
             _ if core.state.is_up() => Ok(()),
             Message::Welcome(welcome) => self.welcomed(core, now, ordered, welcome),

@@ -70,6 +70,8 @@ pub enum Cause {
     },
     /// The outbox cannot be kept on its store.
     Store(io::ErrorKind),
+    /// The server answers in the middle of a connection with another stream: it was restarted, and knows nothing of this one.
+    Restarted,
     /// The peer broke the rules of the session.
     Violation(Violation),
 }
@@ -161,6 +163,7 @@ impl Cause {
             Self::GivenUp { .. } => "given_up",
             Self::Away { .. } => "away",
             Self::Store(_) => "store",
+            Self::Restarted => "restarted",
             Self::Violation(violation) => violation.name(),
         }
     }
@@ -211,6 +214,7 @@ impl fmt::Display for Cause {
             Self::GivenUp { attempts } => write!(f, "given up after {attempts} tries"),
             Self::Away { limit } => write!(f, "away for more than {limit:?}"),
             Self::Store(kind) => write!(f, "the outbox cannot be kept: {kind}"),
+            Self::Restarted => f.write_str("the server was restarted"),
             Self::Violation(violation) => write!(f, "the peer broke the rules: {violation}"),
         }
     }

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn estimates_are_those_of_the_formulas() {
-        // Rule 2.2: RTTVAR = 800 / 2, RTO = 800 + 4 * 400.
+        // Rule 2.2: RTTVAR = 800 / 2, timeout = 800 + 4 * 400.
         let mut round_trip = after(&[ms(800)]);
         assert_eq!((round_trip.smoothed(), round_trip.variation()), (Some(ms(800)), Some(ms(400))));
         assert_eq!(round_trip.timeout(), ms(2400));

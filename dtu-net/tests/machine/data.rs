@@ -166,6 +166,20 @@ fn what_is_not_acknowledged_on_a_stream_is_sent_again_after_a_time_that_doubles(
 }
 
 #[test]
+fn an_ack_between_the_time_to_repeat_and_the_repeat_leaves_the_rest_waiting() {
+    let now = start();
+    let (mut server, epoch) = serving(Limits::default(), Carrier::Stream, now);
+    send(&mut server, "a");
+    send(&mut server, "b");
+    assert_eq!(sent(&mut server, epoch, now).len(), 2);
+    let at = now + 10 * SECOND;
+    server.handle_timeout(at);
+    hear(&mut server, epoch, at, &ack(1));
+    assert_eq!(sent(&mut server, epoch, at), [], "the second left on this connection already");
+    assert_eq!(server.poll_timeout(), Some((at + 10 * SECOND, Timer::Resend)), "and is still owed");
+}
+
+#[test]
 fn a_damaged_last_data_comes_by_the_repeat() {
     let mut pair = Pair::new();
     send(&mut pair.device, "a");

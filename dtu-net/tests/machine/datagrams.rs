@@ -339,3 +339,15 @@ fn any_datagram_is_life() {
     pieces(&mut device, epoch, now + 45 * SECOND);
     assert_eq!(device.poll_timeout(), Some((now + 75 * SECOND, Timer::Silence)));
 }
+
+#[test]
+fn a_welcome_of_another_stream_ends_the_connection_of_now() {
+    //= spec/session.md#S-36
+    let now = start();
+    let (mut device, epoch) = welcomed(config(), Carrier::Datagrams, now);
+    hear_datagram(&mut device, epoch, now, &welcome(Resume { stream: SERVER, ..FRESH }));
+    assert_eq!(device.state(), State::Connected, "the same again is an answer to a repeat");
+    events(&mut device);
+    hear_datagram(&mut device, epoch, now, &welcome(Resume { stream: SERVER + 9, ..FRESH }));
+    assert_eq!(states(&mut device), [(State::Disconnected, Some(Cause::Restarted))]);
+}
