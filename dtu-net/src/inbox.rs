@@ -17,6 +17,9 @@ use std::collections::VecDeque;
 /// What is counted for each entry of the queue besides its body.
 const ENTRY: usize = mem::size_of::<Received>();
 
+/// Places of a queue that begins: what comes with one read is not moved from one buffer to the next larger one.
+const QUEUE: usize = 16;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// It is in the queue, and what had waited for it behind it.
@@ -105,7 +108,9 @@ impl Inbox {
         }
         if seq == self.contiguous {
             self.deliver(channel, Bytes::copy_from_slice(body));
-            self.deliver_early();
+            if !self.early.is_empty() {
+                self.deliver_early();
+            }
             return Ok(Arrival::Delivered);
         }
         if ordered {
@@ -128,6 +133,9 @@ impl Inbox {
     fn deliver(&mut self, channel: u8, body: Bytes) {
         let (stream, seq) = (self.stream, self.contiguous);
         self.contiguous = seq.wrapping_add(1);
+        if self.queue.is_empty() {
+            self.queue.reserve(QUEUE);
+        }
         self.queue_bytes += body.len() + ENTRY;
         self.delivered += 1;
         self.queue.push_back(Received::Data { stream, seq, channel, body });

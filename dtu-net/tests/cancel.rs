@@ -228,6 +228,41 @@ fn recv_takes_once_or_not_at_all() {
 }
 
 #[test]
+fn recv_many_takes_a_batch_once_or_nothing_of_it() {
+    alone(async || {
+        let (server, session, client) = pair(device("m")).await;
+        let (mut sent, mut expected, mut batch) = (0, 0, Vec::new());
+        for_every_number_of_polls(async |polls| {
+            let sender = async {
+                for _ in 0..polls {
+                    tokio::task::yield_now().await;
+                }
+                for _ in 0..5 {
+                    drop(client.session().send(numbered(sent)).await.unwrap());
+                    sent += 1;
+                }
+            };
+            let (count, ()) = tokio::join!(poll_times(polls, session.recv_many(&mut batch, 3)), sender);
+            assert_eq!(batch.len(), count.unwrap_or(0), "what was dropped has put nothing in");
+            assert!(batch.len() <= 3);
+            for received in batch.drain(..) {
+                assert_eq!(number(&received), expected);
+                session.commit(received.mark()).unwrap();
+                expected += 1;
+            }
+            // With one poll nothing has come yet.
+            count.is_some() && polls > 1
+        })
+        .await;
+        while expected < sent {
+            expect(&session, expected).await;
+            expected += 1;
+        }
+        end(server, client).await;
+    });
+}
+
+#[test]
 fn a_receipt_that_is_dropped_changes_nothing() {
     alone(async || {
         let (server, session, client) = pair(device("m")).await;

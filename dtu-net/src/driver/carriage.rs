@@ -130,7 +130,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Future for Carriage<S, R> {
         loop {
             // What came while nobody looked comes before the verdict on silence.
             let (more, over, deadline) = shared.task(|inner, now| {
-                let more = this.read(context, inner, now);
+                // The second time there is mostly nothing, and the socket is told to wake this task.
+                let more = this.read(context, inner, now) && this.read(context, inner, now);
                 if !more {
                     inner.link.handle_timeout(now);
                 }

@@ -26,6 +26,7 @@ use dtu_proto::message::{DeviceId, RefuseCode};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -100,7 +101,7 @@ impl House {
         self.hub.refused(peer, device.map(Into::into), cause);
     }
 
-    /// Lets a connection in, as far as it comes before the end of the server: its stream, and its session when it may in.
+    /// Finds out whose connection it is, as far as it comes before the end of the server. `None` when there is no stream.
     async fn enter<S>(&self, opened: impl Future<Output = io::Result<S>>, peer: SocketAddr) -> Option<Entered<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -115,14 +116,7 @@ impl House {
         };
         let going_down = Err(Cause::TurnedAway(RefuseCode::BUSY));
         match self.cancel.run_until_cancelled(identified).await.unwrap_or(going_down) {
-            Ok((stream, None)) => Some((stream, None)),
-            Ok((stream, Some(Admitted { shared, epoch, new }))) => {
-                if let Some(session) = new {
-                    // An application that accepts no more has dropped the server, and the session closes with its hand.
-                    let _dropped = self.cancel.run_until_cancelled(self.accepted.send(session)).await;
-                }
-                Some((stream, Some((shared, epoch))))
-            }
+            Ok(entered) => Some(entered),
             Err(cause) => {
                 self.refuse(peer, None, cause);
                 None
@@ -131,7 +125,7 @@ impl House {
     }
 
     /// Finds out whose connection it is, within the deadline and the bytes that a stranger has.
-    async fn identify<S>(&self, mut stream: S, peer: SocketAddr) -> (S, Option<Admitted>)
+    async fn identify<S>(&self, mut stream: S, peer: SocketAddr) -> Entered<S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -152,8 +146,8 @@ impl House {
                 }
                 None => false,
             };
-            if admitted && let Some(device) = &device {
-                return (stream, self.admit(device, handshake));
+            if admitted {
+                return (stream, device.map(|device| (device, handshake)));
             }
             out.clear();
             if handshake.poll_transmit(&mut out) {
@@ -188,8 +182,8 @@ impl House {
     }
 }
 
-/// The stream of a connection, and the session that it was let in to.
-type Entered<S> = (S, Option<(Arc<Shared<Server>>, Epoch)>);
+/// The stream of a connection; and whose it is, when that device may in.
+type Entered<S> = (S, Option<(Box<str>, Handshake)>);
 
 /// A connection from its acceptance to its end. It is what the task of an idle session holds, so what is long and short-lived
 /// is on the heap.
@@ -199,10 +193,15 @@ pub(crate) struct Connection<S> {
     stage: Stage<S>,
 }
 
+/// A future on the heap.
+type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 enum Stage<S> {
-    Entering(Pin<Box<dyn Future<Output = Option<Entered<S>>> + Send>>),
+    Entering(Later<Option<Entered<S>>>),
+    /// The application has to make room for a new session.
+    Offering(Later<(S, Arc<Shared<Server>>, Epoch)>),
     Carried(Carriage<S, Server>),
-    Leaving(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Leaving(Later<()>),
     Over,
 }
 
@@ -219,6 +218,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
         Self { house, _seat: seat, stage: Stage::Entering(entered) }
     }
 
+    /// Gives the connection to its session, and a new session to the application.
+    fn admit(&self, stream: S, device: &str, handshake: Handshake) -> Stage<S> {
+        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, handshake) else {
+            return self.leaving(stream);
+        };
+        let Some(session) = new else { return Stage::Carried(Carriage::new(stream, shared, epoch)) };
+        match self.house.accepted.try_send(session) {
+            // An application that accepts no more has dropped the server, and the session closes with its hand.
+            Ok(()) | Err(TrySendError::Closed(_)) => Stage::Carried(Carriage::new(stream, shared, epoch)),
+            Err(TrySendError::Full(session)) => {
+                let house = Arc::clone(&self.house);
+                Stage::Offering(Box::pin(async move {
+                    let _dropped = house.cancel.run_until_cancelled(house.accepted.send(session)).await;
+                    (stream, shared, epoch)
+                }))
+            }
+        }
+    }
+
     fn leaving(&self, stream: S) -> Stage<S> {
         Stage::Leaving(Box::pin(linger(stream, self.house.limits.linger)))
     }
@@ -230,11 +248,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Connection<S
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         loop {
             self.stage = match &mut self.stage {
-                Stage::Entering(entered) => match ready!(entered.as_mut().poll(context)) {
-                    Some((stream, Some((shared, epoch)))) => Stage::Carried(Carriage::new(stream, shared, epoch)),
-                    Some((stream, None)) => self.leaving(stream),
-                    None => Stage::Over,
-                },
+                Stage::Entering(entered) => {
+                    let entered = ready!(entered.as_mut().poll(context));
+                    // What that took on the heap is free before the session takes its place there.
+                    self.stage = Stage::Over;
+                    match entered {
+                        Some((stream, Some((device, handshake)))) => self.admit(stream, &device, handshake),
+                        Some((stream, None)) => self.leaving(stream),
+                        None => Stage::Over,
+                    }
+                }
+                Stage::Offering(offered) => {
+                    let (stream, shared, epoch) = ready!(offered.as_mut().poll(context));
+                    Stage::Carried(Carriage::new(stream, shared, epoch))
+                }
                 Stage::Carried(carriage) => {
                     ready!(Pin::new(carriage).poll(context));
                     let Stage::Carried(carriage) = mem::replace(&mut self.stage, Stage::Over) else { continue };
@@ -266,9 +293,9 @@ mod tests {
     fn an_idle_session_takes_few_bytes() {
         let sizes = [
             ("link", size_of::<Link<Server>>(), 832),
-            ("what tasks and handles share", size_of::<Shared<Server>>(), 1048),
+            ("what tasks and handles share", size_of::<Shared<Server>>(), 984),
             ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
-            ("connection", size_of::<Connection<TcpStream>>(), 144),
+            ("connection", size_of::<Connection<TcpStream>>(), 136),
             ("timer", size_of::<Sleep>(), 112),
             ("recv", future_size(|session: &'static Session| session.recv()), 32),
         ];

@@ -10,13 +10,39 @@ use crate::handshake::Handshake;
 use crate::limits::Limits;
 use crate::link::Link;
 use crate::server::Server;
+use core::borrow::Borrow;
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) type Sessions = HashMap<Arc<str>, Arc<Shared<Server>>>;
+type Sessions = HashSet<ByDevice>;
+
+/// A session, found by its device. The name stands in the session alone.
+#[derive(Debug, Clone)]
+struct ByDevice(Arc<Shared<Server>>);
+
+impl Borrow<str> for ByDevice {
+    fn borrow(&self) -> &str {
+        &self.0.device
+    }
+}
+
+impl Hash for ByDevice {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        str::hash(self.borrow(), state);
+    }
+}
+
+impl PartialEq for ByDevice {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.device == other.0.device
+    }
+}
+
+impl Eq for ByDevice {}
 
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -51,20 +77,21 @@ impl Registry {
     /// Whether a device that comes finds a place.
     pub(crate) fn has_room_for(&self, device: &str) -> bool {
         let sessions = self.lock();
-        sessions.len() < self.max_sessions || sessions.contains_key(device)
+        sessions.len() < self.max_sessions || sessions.contains(device)
     }
 
     /// Gives a connection to the session of its device, to a new one when there is none. An older connection is over.
     pub(crate) fn admit(&self, device: &str, handshake: Handshake) -> io::Result<Option<Admitted>> {
         let mut sessions = self.lock();
-        let known = sessions.get(device).filter(|shared| !shared.task(|inner, _| inner.is_closed())).cloned();
+        let known = sessions.get(device).filter(|known| !known.0.task(|inner, _| inner.is_closed()));
+        let known = known.map(|known| Arc::clone(&known.0));
         let (shared, new) = match known {
             Some(shared) => (shared, None),
             None => {
                 let (device, began): (Arc<str>, _) = (device.into(), now());
                 let link = Link::server(Arc::clone(&self.limits), random_stream()?, began);
                 let shared = Shared::new(Arc::clone(&device), link, self.hub.clone(), began);
-                sessions.insert(device, Arc::clone(&shared));
+                sessions.replace(ByDevice(Arc::clone(&shared)));
                 (Arc::clone(&shared), Some(Session::new(shared)))
             }
         };
@@ -82,16 +109,16 @@ impl Registry {
     /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns how many are
     /// left.
     pub(crate) fn sweep(&self) -> usize {
-        let sessions: Vec<_> = self.lock().values().cloned().collect();
+        let sessions: Vec<_> = self.lock().iter().cloned().collect();
         let mut closed = false;
-        for shared in sessions {
+        for ByDevice(shared) in sessions {
             closed |= shared.task(|inner, now| {
                 inner.link.handle_timeout(now);
                 inner.is_closed()
             });
         }
         if closed {
-            self.lock().retain(|_, shared| !shared.task(|inner, _| inner.is_closed()));
+            self.lock().retain(|known| !known.0.task(|inner, _| inner.is_closed()));
         }
         let left = self.len();
         metrics::gauge!("dtu_sessions").set(u32::try_from(left).unwrap_or(u32::MAX));
@@ -110,8 +137,8 @@ impl Registry {
     }
 
     fn close_with(&self, code: CloseCode, drain: impl Fn(&Link<Server>) -> Option<Duration>) {
-        let sessions: Vec<_> = self.lock().values().cloned().collect();
-        for shared in sessions {
+        let sessions: Vec<_> = self.lock().iter().cloned().collect();
+        for ByDevice(shared) in sessions {
             shared.application(|inner| {
                 if let Some(drain) = drain(&inner.link) {
                     inner.link.close(now(), code, "", drain);

@@ -93,6 +93,29 @@ impl<R: Role> Session<R> {
             .await
     }
 
+    /// Waits for what the peer sent next, and takes all of it that is there, up to `limit`, into `batch`. Returns how many that
+    /// were: 0 when the link is closed and everything was taken. The mark of the last commits them all, with one ACK. A future
+    /// that is dropped before it is ready has taken nothing.
+    ///
+    /// # Panics
+    ///
+    /// When `limit` is 0: that would mean the end.
+    pub async fn recv_many(&self, batch: &mut Vec<Received>, limit: usize) -> usize {
+        assert!(limit > 0, "a batch has room for one at least");
+        self.shared
+            .wait(|inner| {
+                let (mut count, mut work) = (0, false);
+                while count < limit
+                    && let (Some(received), more) = take(inner)
+                {
+                    batch.push(received);
+                    (count, work) = (count + 1, work | more);
+                }
+                ((count > 0 || inner.is_closed()).then_some(count), work)
+            })
+            .await
+    }
+
     /// What the peer sent next, without waiting: `None` when nothing is there at the moment.
     pub fn try_recv(&self) -> Option<Received> {
         self.shared.application(take)
@@ -123,13 +146,13 @@ impl<R: Role> Session<R> {
 
     /// Waits until the link is closed, by whichever side, and says why.
     pub async fn closed(&self) -> StateChange {
-        self.shared.wait(|inner| (inner.is_closed().then(|| inner.last.clone()), false)).await
+        self.shared.wait(|inner| (inner.is_closed().then(|| (*inner.last).clone()), false)).await
     }
 
     /// The newest change of state.
     #[must_use]
     pub fn state(&self) -> StateChange {
-        self.shared.application(|inner| (inner.last.clone(), false))
+        self.shared.application(|inner| ((*inner.last).clone(), false))
     }
 
     /// Watches the state from now on.
@@ -200,7 +223,8 @@ impl<R: Role> StateWatch<R> {
     /// it is ready has missed nothing.
     pub async fn changed(&mut self) -> StateChange {
         let seen = self.seen;
-        let look = |inner: &mut Inner<R>| ((inner.changes != seen).then(|| (inner.changes, inner.last.clone())), false);
+        let look =
+            |inner: &mut Inner<R>| ((inner.changes != seen).then(|| (inner.changes, (*inner.last).clone())), false);
         let (seen, last) = self.shared.wait(look).await;
         self.seen = seen;
         last

@@ -32,7 +32,7 @@ pub(crate) struct Inner<R> {
     waiters: Waiters,
     /// Who waits for the outcome of which number, in the order of the numbers.
     receipts: VecDeque<(u32, oneshot::Sender<Outcome>)>,
-    pub(crate) last: StateChange,
+    pub(crate) last: Box<StateChange>,
     /// How often the state has changed.
     pub(crate) changes: u64,
 }
@@ -40,7 +40,8 @@ pub(crate) struct Inner<R> {
 impl<R: Role> Shared<R> {
     pub(crate) fn new(device: Arc<str>, link: Link<R>, hub: Hub, now: Instant) -> Arc<Self> {
         let state = link.state();
-        let last = StateChange { state, cause: None, reason: Box::default(), at: now, epoch: Epoch::default() };
+        let last =
+            Box::new(StateChange { state, cause: None, reason: Box::default(), at: now, epoch: Epoch::default() });
         let inner =
             Inner { link, task: None, waiters: Waiters::default(), receipts: VecDeque::new(), last, changes: 0 };
         Arc::new(Self { device, inner: Mutex::new(inner), hands: AtomicUsize::new(0), hub })
@@ -60,10 +61,12 @@ impl<R: Role> Shared<R> {
         let mut inner = self.lock();
         let (result, work) = change(&mut inner);
         let changed = inner.dispatch(&self.device, &self.hub);
-        let waiters = if changed { inner.waiters.take() } else { Waiters::default() };
+        let waiters = changed.then(|| inner.waiters.take());
         let task = if work || changed { inner.task.take() } else { None };
         drop(inner);
-        waiters.wake();
+        if let Some(waiters) = waiters {
+            waiters.wake();
+        }
         if let Some(task) = task {
             task.wake();
         }
@@ -75,9 +78,11 @@ impl<R: Role> Shared<R> {
         let mut inner = self.lock();
         let result = work(&mut inner, now());
         let changed = inner.dispatch(&self.device, &self.hub) || inner.link.has_received();
-        let waiters = if changed { inner.waiters.take() } else { Waiters::default() };
+        let waiters = changed.then(|| inner.waiters.take());
         drop(inner);
-        waiters.wake();
+        if let Some(waiters) = waiters {
+            waiters.wake();
+        }
         result
     }
 
@@ -151,7 +156,7 @@ impl<R: Role> Inner<R> {
             match &event {
                 Event::Settled { first, count, outcome } => self.settled(*first, *count, *outcome),
                 Event::State(change) => {
-                    self.last = change.clone();
+                    *self.last = change.clone();
                     self.changes += 1;
                 }
                 Event::Resumed(_) | Event::Skipped { .. } => {}
