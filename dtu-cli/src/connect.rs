@@ -86,6 +86,7 @@ impl Args {
         device.key = self.server.key()?;
         device.limits.max_payload = self.max_payload;
         device.limits.outbox = self.outbox.limits();
+        device.limits.max_datagram = self.server.max_datagram();
         let mut config = ClientConfig::new(device);
         config.outbox = self.outbox.open()?;
         Ok(config)

@@ -232,7 +232,7 @@ fn nobody_there_and_wrong_flags_are_told() {
         &["connect", &addr, "--id", "m", "--serial", "/dev/null", "--parity", "mark"],
         &["connect", &addr, "--id", "m", "--max-payload", "10"],
         &["connect", &addr, "--id", "m", "--tls"],
-        &["connect", &addr, "--id", "m", "--outbox-sync"],
+        &["connect", &addr, "--id", "m", "--outbox-no-sync"],
         &["connect", &addr, "--id", "m", "--key", "00", "--key-file", "x"],
     ] {
         let status = dtu(args).stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap();

@@ -182,7 +182,7 @@ fn what_is_not_acknowledged_at_the_end_is_kept_and_goes_out_with_the_next_run() 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let mut device = connect(&nobody, &["--id", "m", "--outbox", &outbox, "--outbox-sync", "--drain", "0"]);
+    let mut device = connect(&nobody, &["--id", "m", "--outbox", &outbox, "--outbox-no-sync", "--drain", "0"]);
     device.stdin().write_all(b"kept").unwrap();
     let [books, error] = device.fails();
     assert!(books.starts_with("sent 1: acked 0, expired 0, refused 0, abandoned 1;"), "{books}");

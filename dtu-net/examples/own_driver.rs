@@ -5,9 +5,11 @@
 //! printf 'one\ntwo\n' | cargo run -p dtu-net --example own_driver
 //! ```
 
+use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use dtu_net::{Carrier, Cause, Device, DeviceConfig, Epoch, Event, Link, Outcome, Outgoing, State};
 use dtu_proto::message::CloseCode;
+use std::hash::RandomState;
 use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
@@ -23,8 +25,8 @@ fn now() -> Instant {
 }
 
 fn main() -> Result<(), Box<dyn core::error::Error>> {
-    // Where there is no generator for random numbers: the stream must differ between two runs, the seed between devices.
-    let (stream, seed) = (u64::from(std::process::id()), u64::from(std::process::id()));
+    // Random numbers, by what std has for its maps: two runs must never have the same stream.
+    let [stream, seed] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
     let mut link: Link<Device> = Link::device(DeviceConfig::new("meter-8")?, stream.max(1), seed, now());
     for line in io::stdin().lock().lines() {
         link.send(Outgoing::new(0, line?))?;

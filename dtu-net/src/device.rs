@@ -213,6 +213,7 @@ impl sealed::Role for Device {
                 let id = DeviceId::new(&self.id).expect("the id was judged when it was configured");
                 self.hello = Some(Hello::Proof(auth::prove(key, nonce, id)));
                 self.hello_due = true;
+                self.repeat = (!ordered).then_some((now + REPEAT, REPEAT));
                 Ok(())
             }
             // On datagrams something of an older connection may still be on its way.

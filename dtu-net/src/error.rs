@@ -68,8 +68,6 @@ pub enum Cause {
         /// The time it had.
         limit: Duration,
     },
-    /// The outbox cannot be kept on its store.
-    Store(io::ErrorKind),
     /// The server answers in the middle of a connection with another stream: it was restarted, and knows nothing of this one.
     Restarted,
     /// The peer broke the rules of the session.
@@ -105,6 +103,14 @@ pub enum Violation {
         expected: u32,
         /// The number that came.
         seq: u32,
+    },
+    /// A frame over this side's limit. Its DATA cannot be taken on any connection: the peer has to send shorter ones, or this
+    /// side to raise its limit.
+    OverLimit {
+        /// The length of its payload in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
     },
     /// DATA beyond the window that was announced.
     BeyondWindow {
@@ -162,7 +168,6 @@ impl Cause {
             Self::Replaced => "replaced",
             Self::GivenUp { .. } => "given_up",
             Self::Away { .. } => "away",
-            Self::Store(_) => "store",
             Self::Restarted => "restarted",
             Self::Violation(violation) => violation.name(),
         }
@@ -179,6 +184,7 @@ impl Violation {
             Self::Version { .. } => "version",
             Self::RegisteredTwice => "registered_twice",
             Self::Unexpected { .. } => "unexpected_message",
+            Self::OverLimit { .. } => "over_limit",
             Self::Gap { .. } => "gap",
             Self::BeyondWindow { .. } => "beyond_window",
             Self::PingFlood { .. } => "ping_flood",
@@ -213,7 +219,6 @@ impl fmt::Display for Cause {
             Self::Replaced => f.write_str("replaced by a newer connection of the same device"),
             Self::GivenUp { attempts } => write!(f, "given up after {attempts} tries"),
             Self::Away { limit } => write!(f, "away for more than {limit:?}"),
-            Self::Store(kind) => write!(f, "the outbox cannot be kept: {kind}"),
             Self::Restarted => f.write_str("the server was restarted"),
             Self::Violation(violation) => write!(f, "the peer broke the rules: {violation}"),
         }
@@ -230,6 +235,9 @@ impl fmt::Display for Violation {
             Self::Version { version } => write!(f, "it speaks version {version} of the messages"),
             Self::RegisteredTwice => f.write_str("a second REGISTER"),
             Self::Unexpected { kind } => write!(f, "a message of kind {kind:#04x} does not belong here"),
+            Self::OverLimit { length, limit } => {
+                write!(f, "a payload of {length} bytes, and the limit here is {limit}")
+            }
             Self::Gap { expected, seq } => write!(f, "DATA {seq} came and {expected} is awaited"),
             Self::BeyondWindow { seq, limit } => write!(f, "DATA {seq} came and the window ends at {limit}"),
             Self::PingFlood { limit } => write!(f, "more than {limit} PINGs in one heartbeat"),

@@ -214,6 +214,8 @@ impl Handshake {
 
     fn over(&mut self, cause: Cause) {
         if !matches!(self.stage, Stage::Over) {
+            // Who hangs up before the verdict is told is counted by the verdict.
+            let cause = if let Stage::Refusing { cause, .. } = self.stage { cause } else { cause };
             self.stage = Stage::Over;
             self.event = Some(HandshakeEvent::Over(cause));
         }

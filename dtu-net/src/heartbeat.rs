@@ -83,6 +83,11 @@ impl Heartbeat {
         if self.probes == 0 { self.last_heard.min(self.last_sent) + limits.heartbeat } else { self.probe_over }
     }
 
+    /// When the peer has to hear something.
+    pub(crate) fn keep_deadline(&self, limits: &Limits) -> Instant {
+        self.last_sent + limits.heartbeat
+    }
+
     pub(crate) fn server_deadline(&self, limits: &Limits) -> Instant {
         self.last_heard + limits.server_silence()
     }

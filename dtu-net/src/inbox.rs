@@ -220,6 +220,12 @@ impl Inbox {
         self.queue_bytes
     }
 
+    /// Whether a datagram's DATA is taken: within `limit` bytes of what waits for the application and of what came early, or
+    /// when it is the one that all of these wait for.
+    pub(crate) const fn has_room_for(&self, seq: u32, limit: usize) -> bool {
+        self.queue_bytes < limit && (self.queue_bytes + self.early_bytes < limit || seq == self.contiguous)
+    }
+
     /// The memory it holds, in bytes.
     pub(crate) fn memory(&self) -> usize {
         let places = self.early.len().saturating_mul(mem::size_of::<Option<Early>>());

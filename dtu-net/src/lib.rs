@@ -35,6 +35,7 @@ mod outbox;
 pub mod rtt;
 mod server;
 mod state;
+mod step;
 pub mod store;
 mod wire;
 

@@ -38,7 +38,7 @@
 //! }
 //! ```
 
-use crate::error::{Cause, CommitError, SendError, SkipCause, Violation};
+use crate::error::{Cause, CommitError, SendError, Violation};
 use crate::event::{Epoch, Event, LinkCounters, Mark, Received, State, Timer};
 use crate::limits::{DRAIN_MAX, Limits};
 use crate::outbox::Outgoing;
@@ -46,8 +46,7 @@ use crate::state::{Closing, Core};
 use crate::wire::Wire;
 use core::mem;
 use core::time::Duration;
-use dtu_proto::message::CloseCode;
-use dtu_proto::message::Datagram;
+use dtu_proto::message::{CloseCode, Datagram};
 use dtu_proto::{Message, Step};
 use std::time::Instant;
 
@@ -145,10 +144,11 @@ impl<R: Role> Link<R> {
                     Ok(())
                 }
                 Timer::Silence if !self.core.wants_bytes() => {
-                    // Nothing was read, so the silence is not the peer's.
+                    // Nothing was read, so the silence is not the peer's. It has to hear that this side lives.
                     self.core.heartbeat.heard(now);
-                    let is_own = self.role.silence_deadline(&self.core) <= now;
-                    if is_own { self.role.handle_silence(&mut self.core, now) } else { Ok(()) }
+                    self.core.heartbeat.sent(now);
+                    self.core.ask();
+                    Ok(())
                 }
                 Timer::Silence => self.role.handle_silence(&mut self.core, now),
                 Timer::Resend => {
@@ -480,50 +480,5 @@ impl<R: Role> Link<R> {
         }
         self.core.change(now, State::Closed, Some(Cause::Closed(code)), "");
         self.core.outbox.abandon(&mut self.core.events);
-    }
-}
-
-impl Core {
-    /// Takes one step of the line. The error ends the connection.
-    fn handle_step<R: Role>(&mut self, role: &mut R, now: Instant, step: Step<'_>) -> Result<(), Cause> {
-        match step {
-            Step::NeedMore { .. } => Ok(()),
-            Step::Skipped { bytes, cause } => {
-                self.skipped(bytes, SkipCause::Line(cause));
-                Ok(())
-            }
-            Step::Frame(frame) => match Message::decode(frame.payload()) {
-                Ok(message) => self.handle(role, now, true, &message, frame.encoded_len()),
-                Err(error) => {
-                    self.skipped(frame.encoded_len(), SkipCause::Message(error));
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// Takes one message. The error ends the connection.
-    fn handle<R: Role>(
-        &mut self,
-        role: &mut R,
-        now: Instant,
-        ordered: bool,
-        message: &Message<'_>,
-        length: usize,
-    ) -> Result<(), Cause> {
-        if let Message::Close(close) = message {
-            self.peer_reason = close.reason.as_str().into();
-            return Err(Cause::PeerClosed(close.code));
-        }
-        if !self.state.is_up() {
-            return role.handle_message(self, now, ordered, message);
-        }
-        match self.handle_message(now, message, length, ordered) {
-            Ok(()) => Ok(()),
-            Err(Some(violation)) => Err(Cause::Violation(violation)),
-            // What opened the connection may come twice on datagrams.
-            Err(None) if !ordered => role.handle_message(self, now, ordered, message),
-            Err(None) => Err(Cause::Violation(role.judge(message))),
-        }
     }
 }

@@ -70,7 +70,7 @@ impl Link<Server> {
     /// is lost then.
     pub fn handle_registered(&mut self, now: Instant, handshake: Handshake) -> Option<Epoch> {
         let (wire, resume) = handshake.into_parts();
-        let resume = resume.filter(|_| self.core.state != State::Closed && self.core.closing.is_none())?;
+        let resume = resume.filter(|_| self.core.state != State::Closed)?;
         self.replace(now, &wire);
         self.core.epoch = Epoch(self.core.epoch.0.wrapping_add(1));
         self.core.begin(now);
@@ -85,6 +85,8 @@ impl Link<Server> {
         }
         // The peer's word may have settled some.
         ours.send_base = self.core.outbox.say_base();
+        // WELCOME says it; and where CLOSE takes its place, nothing goes before that.
+        let _said = self.core.inbox.take_acknowledgement();
         (self.role.resume, self.role.welcome_due) = (Some(ours), true);
         self.settle(now, resumed.map(|_| ()).map_err(Cause::Violation));
         self.drain(now, &[]);
@@ -129,7 +131,9 @@ impl sealed::Role for Server {
     }
 
     fn timer(&self, core: &Core) -> Option<(Instant, Timer)> {
-        (core.state == State::Disconnected).then(|| (self.away_since + core.limits.retention, Timer::Retention))
+        // A retention without end is one that no clock can tell.
+        let over = self.away_since.checked_add(core.limits.retention)?;
+        (core.state == State::Disconnected).then_some((over, Timer::Retention))
     }
 
     fn handle_timer(&mut self, core: &mut Core, now: Instant, _: Timer) -> Result<(), Cause> {
@@ -140,7 +144,8 @@ impl sealed::Role for Server {
     }
 
     fn silence_deadline(&self, core: &Core) -> Instant {
-        core.heartbeat.server_deadline(&core.limits)
+        let deadline = core.heartbeat.server_deadline(&core.limits);
+        if core.wants_bytes() { deadline } else { deadline.min(core.heartbeat.keep_deadline(&core.limits)) }
     }
 
     fn handle_silence(&mut self, core: &mut Core, _: Instant) -> Result<(), Cause> {

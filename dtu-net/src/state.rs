@@ -167,7 +167,7 @@ impl Core {
     }
 
     fn handle_data(&mut self, data: &Data<'_>, length: usize, ordered: bool) -> Result<(), Violation> {
-        if !ordered && !self.wants_bytes() {
+        if !ordered && !self.inbox.has_room_for(data.seq, self.limits.receive) {
             // It comes again, and there may be room then.
             self.skipped(length, SkipCause::NoRoom { seq: data.seq });
             return Ok(());

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Outbox")]
 pub(super) struct OutboxArgs {
-    /// Keeps the outbox in a file, so that what is in it survives this process. One file belongs to one device id.
+    /// Keeps the outbox in a file, so that what is in it survives this process and a loss of power. One file belongs to one
+    /// device id.
     #[arg(long, value_name = "FILE")]
     pub(super) outbox: Option<PathBuf>,
-    /// Waits for the disk at each DATA, so that it survives a loss of power as well.
+    /// Does not wait for the disk at each DATA. It is faster, and after a loss of power the file must be removed: its numbers
+    /// may be older than what the server has taken.
     #[arg(long, requires = "outbox")]
-    outbox_sync: bool,
+    outbox_no_sync: bool,
     /// The most DATA it holds.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     outbox_frames: u32,
@@ -58,7 +60,7 @@ impl OutboxArgs {
     /// Opens the file, when there is one, and says on stderr what was found in it.
     pub(super) fn open(&self) -> anyhow::Result<Option<(Kept, Box<dyn OutboxStore>)>> {
         let Some(path) = &self.outbox else { return Ok(None) };
-        let durability = if self.outbox_sync { Durability::Power } else { Durability::Process };
+        let durability = if self.outbox_no_sync { Durability::Process } else { Durability::Power };
         let new_stream = getrandom::u64().context("the system gives no random number")?.max(1);
         let (store, kept, recovery) = FileStore::open(path, new_stream, durability)
             .with_context(|| format!("cannot use --outbox {}", path.display()))?;

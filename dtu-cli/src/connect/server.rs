@@ -38,6 +38,11 @@ pub(super) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// The longest datagram, when it is datagrams that go out.
+    pub(super) fn max_datagram(&self) -> Option<u16> {
+        self.udp.then_some(dtu_net::limits::MAX_DATAGRAM)
+    }
+
     /// Where to dial, `addr` being HOST:PORT.
     pub(super) fn target(&self, addr: &str) -> anyhow::Result<Target> {
         if self.udp {

@@ -262,7 +262,8 @@ mod tests {
         let good = balance(&books(), &other());
         assert!(good.holds(), "{good}");
         assert_eq!((good.total.sent, good.total.acked, good.reconnects), (5, 5, 1));
-        let changes: [(&str, fn(&mut Books)); 12] = [
+        type Change = (&'static str, fn(&mut Books));
+        let changes: [Change; 12] = [
             ("not acknowledged", |books| books.acked = Numbers(vec![0b1])),
             ("sent once more", |books| books.sent += 1),
             ("without an outcome", |books| books.open = 1),

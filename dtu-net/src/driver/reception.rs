@@ -57,18 +57,11 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// Answers a registration: asks for the key, lets in, or refuses. Returns whether the device is in.
+    /// Answers a registration: asks for the key, so that nothing is said of a device that has not proved itself; without keys
+    /// judges it at once. Returns whether the device is in.
     pub(crate) fn answer(&self, handshake: &mut Handshake, registration: &Registration) -> bool {
         let now = now();
-        if let Some(Err(code)) = self.admission.as_ref().map(|admission| admission(registration)) {
-            handshake.refuse(now, code, self.limits.unwanted);
-            return false;
-        }
-        if !self.registry.has_room_for(&registration.device) {
-            handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
-            return false;
-        }
-        let Some(keys) = &self.keys else { return true };
+        let Some(keys) = &self.keys else { return self.judge(handshake, registration) };
         let mut nonce = [0; NONCE_LEN];
         let id = DeviceId::new(&registration.device).expect("the handshake took it from a REGISTER");
         match (keys.key(id), getrandom::fill(&mut nonce)) {
@@ -83,6 +76,20 @@ impl House {
             }
         }
         false
+    }
+
+    /// Judges a device that has proved itself as far as it had to: lets it in, or refuses it. Returns whether it is in.
+    pub(crate) fn judge(&self, handshake: &mut Handshake, registration: &Registration) -> bool {
+        let now = now();
+        if let Some(Err(code)) = self.admission.as_ref().map(|admission| admission(registration)) {
+            handshake.refuse(now, code, self.limits.unwanted);
+            return false;
+        }
+        if !self.registry.has_room_for(&registration.device) {
+            handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
+            return false;
+        }
+        true
     }
 
     /// Gives an identified connection to its session. `None` when that was closed meanwhile.
@@ -131,23 +138,25 @@ impl House {
     {
         let mut handshake = Handshake::new(Arc::clone(&self.limits), Carrier::Stream, 0, now());
         let (mut out, mut bytes) = (Vec::new(), [0; READ]);
-        let mut device: Option<Box<str>> = None;
+        let mut claimed: Option<Registration> = None;
         loop {
             let admitted = match handshake.poll_event() {
                 Some(HandshakeEvent::Register(registration)) => {
                     let admitted = self.answer(&mut handshake, &registration);
-                    device = Some(registration.device);
+                    claimed = Some(registration);
                     admitted
                 }
-                Some(HandshakeEvent::Proven) => true,
+                Some(HandshakeEvent::Proven) => {
+                    claimed.as_ref().is_some_and(|registration| self.judge(&mut handshake, registration))
+                }
                 Some(HandshakeEvent::Over(cause)) => {
-                    self.refuse(peer, device.as_deref(), cause);
+                    self.refuse(peer, claimed.as_ref().map(|registration| &*registration.device), cause);
                     false
                 }
                 None => false,
             };
             if admitted {
-                return (stream, device.map(|device| (device, handshake)));
+                return (stream, claimed.map(|registration| (registration.device, handshake)));
             }
             out.clear();
             if handshake.poll_transmit(&mut out) {

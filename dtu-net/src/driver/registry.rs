@@ -113,7 +113,10 @@ impl Registry {
         let mut closed = false;
         for ByDevice(shared) in sessions {
             closed |= shared.task(|inner, now| {
-                inner.link.handle_timeout(now);
+                // One with a connection is run by that connection's task, which reads before it judges silence.
+                if !inner.link.is_live(inner.link.epoch()) {
+                    inner.link.handle_timeout(now);
+                }
                 inner.is_closed()
             });
         }

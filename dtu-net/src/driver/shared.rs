@@ -60,7 +60,8 @@ impl<R: Role> Shared<R> {
     pub(crate) fn application<T>(&self, change: impl FnOnce(&mut Inner<R>) -> (T, bool)) -> T {
         let mut inner = self.lock();
         let (result, work) = change(&mut inner);
-        let changed = inner.dispatch(&self.device, &self.hub);
+        // Who waits for room waits in vain once the link closes.
+        let changed = inner.dispatch(&self.device, &self.hub) || inner.link.is_closing();
         let waiters = changed.then(|| inner.waiters.take());
         let task = if work || changed { inner.task.take() } else { None };
         drop(inner);
@@ -161,7 +162,8 @@ impl<R: Role> Inner<R> {
                 }
                 Event::Resumed(_) | Event::Skipped { .. } => {}
             }
-            hub.tell(device, self.link.epoch(), event);
+            let epoch = if let Event::State(change) = &event { change.epoch } else { self.link.epoch() };
+            hub.tell(device, epoch, event);
         }
         changed
     }

@@ -217,6 +217,28 @@ fn numbers_go_on_past_the_end_of_the_circle() {
 }
 
 #[test]
+fn a_side_that_does_not_read_lets_its_peer_hear_that_it_lives() {
+    //= spec/session.md#S-19
+    let mut limits = Limits::default();
+    limits.receive = 1;
+    let mut pair = Pair::with(limits);
+    send(&mut pair.device, "more than the application takes");
+    pair.carry_up();
+    assert!(!pair.server.wants_bytes());
+    let end = pair.now + 600 * SECOND;
+    while pair.now < end {
+        // What the device sends stays in the transport; what the server sends arrives.
+        pair.server.handle_timeout(pair.now);
+        let bytes = pieces(&mut pair.server, pair.at_server, pair.now).concat();
+        pair.device.handle_bytes(pair.at_device, pair.now, &bytes);
+        pair.device.handle_timeout(pair.now);
+        pieces(&mut pair.device, pair.at_device, pair.now);
+        pair.now += SECOND;
+    }
+    assert_eq!((pair.device.state(), pair.server.state()), (State::Connected, State::Connected));
+}
+
+#[test]
 fn an_application_that_is_behind_stops_the_reading_and_is_not_taken_for_a_dead_peer() {
     let mut limits = Limits::default();
     limits.receive = 1000;

@@ -351,3 +351,27 @@ fn a_welcome_of_another_stream_ends_the_connection_of_now() {
     hear_datagram(&mut device, epoch, now, &welcome(Resume { stream: SERVER + 9, ..FRESH }));
     assert_eq!(states(&mut device), [(State::Disconnected, Some(Cause::Restarted))]);
 }
+
+#[test]
+fn a_late_close_does_not_end_a_device_that_registers() {
+    let now = start();
+    let (mut device, epoch) = registering(config(), Carrier::Datagrams, now);
+    hear_datagram(&mut device, epoch, now, &crate::pair::close(CloseCode::TIMED_OUT, ""));
+    assert_eq!(device.state(), State::Registering, "it is of an older connection");
+    hear_datagram(&mut device, epoch, now, &crate::pair::close(CloseCode::PROTOCOL, ""));
+    assert_eq!(device.state(), State::Disconnected, "this one may be the answer to its resume fields");
+}
+
+#[test]
+fn early_data_has_a_bound_in_bytes_whatever_the_window() {
+    let mut limits = Limits::default();
+    (limits.receive, limits.window) = (1000, u16::MAX);
+    let now = start();
+    let (mut server, epoch) = serving(limits, Carrier::Datagrams, now);
+    for seq in 1..100 {
+        hear_datagram(&mut server, epoch, now, &data(seq, &[b'x'; 100]));
+    }
+    assert!(server.memory() < 1000 + 100 + 100 * 64, "{}", server.memory());
+    hear_datagram(&mut server, epoch, now, &data(0, b"the one that all wait for"));
+    assert_eq!(delivered(&mut server).len(), 11, "it is taken, and the ten that were kept behind it");
+}

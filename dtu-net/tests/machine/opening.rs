@@ -262,13 +262,21 @@ fn a_first_connect_resumes_nothing_on_either_side() {
 }
 
 #[test]
-fn an_oversized_frame_is_skipped_at_its_header() {
+fn an_oversized_frame_is_seen_at_its_header_and_its_sender_is_told_why() {
+    //= spec/session.md#S-34
     let now = crate::pair::start();
     let mut limits = Limits::default();
     limits.max_payload = 512;
     let (mut server, epoch) = crate::pair::serving(limits, Carrier::Stream, now);
     server.handle_bytes(epoch, now, &frame(&data(0, &[7; 600]))[..6]);
     let over = dtu_net::SkipCause::Line(Malformed::OverLimit { length: 606, limit: 512 });
-    assert_eq!(events(&mut server), [Event::Skipped { bytes: 6, cause: over }]);
+    let told = events(&mut server);
+    assert_eq!(told[0], Event::Skipped { bytes: 6, cause: over });
+    let violation = Violation::OverLimit { length: 606, limit: 512 };
+    assert!(
+        matches!(&told[1..], [Event::State(change)] if change.cause == Some(Cause::Violation(violation))),
+        "{told:?}"
+    );
     assert_eq!(server.memory(), 0);
+    assert_eq!(sent(&mut server, epoch, now), said(&[crate::pair::close(CloseCode::PROTOCOL, "over_limit")]));
 }

@@ -73,6 +73,16 @@ fn a_device_with_the_key_proves_it_and_is_let_in() {
 }
 
 #[test]
+fn who_hangs_up_before_the_verdict_is_told_is_counted_by_the_verdict() {
+    let now = start();
+    let mut handshake = proving(now, Some(key(1)));
+    handshake.handle_bytes(now, &frame(&proof(&key(2), "meter-7")));
+    handshake.handle_disconnected(Cause::Disconnected);
+    let told: Vec<_> = core::iter::from_fn(|| handshake.poll_event()).collect();
+    assert!(matches!(told.last(), Some(HandshakeEvent::Over(Cause::WrongProof))), "{told:?}");
+}
+
+#[test]
 fn a_wrong_proof_is_refused_after_the_penalty_and_not_before() {
     let now = start();
     let mut handshake = proving(now, Some(key(1)));

@@ -11,7 +11,7 @@ use crate::driver::reception::House;
 use crate::driver::registry::Admitted;
 use crate::driver::server::Counted;
 use crate::error::{Cause, Violation};
-use crate::handshake::{Handshake, HandshakeEvent};
+use crate::handshake::{Handshake, HandshakeEvent, Registration};
 use crate::wire::Carrier;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
@@ -37,7 +37,7 @@ type Place = (SocketAddr, u64);
 struct Pending {
     handshake: Handshake,
     resume: Resume,
-    device: Option<Box<str>>,
+    claimed: Option<Registration>,
     /// It has answered a CHALLENGE, which only this address has seen.
     proven: bool,
 }
@@ -160,7 +160,7 @@ impl Door {
         let now = now();
         let mut handshake = Handshake::new(Arc::clone(&self.house.limits), Carrier::Datagrams, stream, now);
         handshake.handle_datagram(now, message);
-        self.pending.insert(place, Pending { handshake, resume, device: None, proven: false });
+        self.pending.insert(place, Pending { handshake, resume, claimed: None, proven: false });
         self.advance(place);
     }
 
@@ -173,17 +173,18 @@ impl Door {
             let admitted = match event {
                 HandshakeEvent::Register(registration) => {
                     let admitted = self.house.answer(&mut pending.handshake, &registration);
-                    pending.device = Some(registration.device);
+                    pending.claimed = Some(registration);
                     admitted
                 }
                 HandshakeEvent::Proven => {
                     pending.proven = true;
-                    true
+                    let Pending { handshake, claimed, .. } = pending;
+                    claimed.as_ref().is_some_and(|registration| self.house.judge(handshake, registration))
                 }
                 HandshakeEvent::Over(cause) => {
                     // It may be a REGISTER that was late, and its device is connected.
                     answers = !matches!(cause, Cause::NotIdentified { .. });
-                    self.house.refuse(from, pending.device.as_deref(), cause);
+                    self.house.refuse(from, pending.claimed.as_ref().map(|claimed| &*claimed.device), cause);
                     false
                 }
             };
@@ -206,12 +207,13 @@ impl Door {
     fn admit(&mut self, place: Place) {
         let (from, stream) = place;
         let Some(mut pending) = self.pending.remove(&place) else { return };
-        let Some(device) = pending.device.take() else { return };
+        let Some(claimed) = pending.claimed.take() else { return };
+        let device = &claimed.device;
         let before = self.seats.find(stream);
-        if before.as_ref().is_some_and(|seat| *seat.shared.device != *device) {
+        if before.as_ref().is_some_and(|seat| *seat.shared.device != **device) {
             //= spec/session.md#S-28
             pending.handshake.violated(now(), Violation::ForeignStream { stream });
-            self.pending.insert(place, Pending { device: Some(device), ..pending });
+            self.pending.insert(place, Pending { claimed: Some(claimed), ..pending });
             return;
         }
         let is_home = |seat: &Arc<Seat>| {
@@ -225,7 +227,7 @@ impl Door {
             let Some(nonce) = random() else { return };
             Path::unproven(from, pending.resume, nonce, now())
         };
-        let Some(Admitted { shared, epoch, new }) = self.house.admit(&device, pending.handshake) else { return };
+        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, pending.handshake) else { return };
         let seat = Arc::new(Seat::new(stream, shared, epoch, path));
         self.seats.sit(Arc::clone(&seat));
         let (socket, house, seats) = (Arc::clone(&self.socket), Arc::clone(&self.house), Arc::clone(&self.seats));
