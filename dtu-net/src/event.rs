@@ -71,7 +71,7 @@ pub struct StateChange {
     pub state: State,
     /// Why, where the change is a loss: the connection broke, was refused, or was closed.
     pub cause: Option<Cause>,
-    /// What the peer said about it for people; empty when it said nothing.
+    /// What the peer, or the transport, said about it for people; empty when there is nothing.
     pub reason: Box<str>,
     /// When.
     pub at: Instant,

@@ -118,12 +118,17 @@ impl<R: Role> Link<R> {
     /// Takes the end of the transport: [`Cause::Disconnected`] when the peer closed its stream in order, or what broke.
     /// Whole frames inside a candidate that now stays incomplete are still taken.
     pub fn handle_disconnected(&mut self, epoch: Epoch, now: Instant, cause: Cause) {
+        self.handle_broken(epoch, now, cause, "");
+    }
+
+    /// The same with what the transport said about it for people.
+    pub fn handle_broken(&mut self, epoch: Epoch, now: Instant, cause: Cause, reason: &str) {
         if epoch == self.core.epoch && self.is_connecting_or_live() {
             self.abandon(now);
         }
         // What was taken may have been the end already.
         if epoch == self.core.epoch && self.is_connecting_or_live() {
-            self.lose(now, cause, "");
+            self.lose(now, cause, reason);
         }
     }
 

@@ -140,8 +140,9 @@ async fn keep(shared: Arc<Shared<Device>>, target: Target, cancel: CancellationT
 async fn connect_again_and_again(shared: &Arc<Shared<Device>>, target: &Target, tasks: &TaskTracker) {
     while let Some(epoch) = wanted(shared).await {
         if let Err(error) = connect(shared, epoch, target, tasks).await {
-            let cause = Cause::Transport(error.kind());
-            shared.task(|inner, now| inner.link.handle_disconnected(epoch, now, cause));
+            // The kind alone does not tell an unknown name from a wrong certificate.
+            let (cause, reason) = (Cause::Transport(error.kind()), error.to_string());
+            shared.task(|inner, now| inner.link.handle_broken(epoch, now, cause, &reason));
         }
     }
 }
