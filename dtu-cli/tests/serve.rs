@@ -85,13 +85,13 @@ fn a_device_that_breaks_the_rules_is_disconnected_with_the_rule() {
     assert_eq!((&gone["cause"], &gone["device"]), (&"registered_twice".into(), &"a".into()));
     assert_eq!(peer.payload_of(kind::CLOSE)[1], 1);
 
-    // The DATA that is too long is skipped, so the next one leaves a gap.
+    // DATA that is too long can never be taken, and the device is told so.
     let mut peer = Peer::dial(&serve.addr);
     peer.send(&register("b"));
     peer.payload_of(kind::WELCOME);
     peer.send(&[data(0, &[7; 600]), data(1, b"small")].concat());
     assert_eq!(serve.event_of("skipped")["cause"], "over_limit");
-    assert_eq!(serve.event_of("disconnected")["cause"], "gap");
+    assert_eq!(serve.event_of("disconnected")["cause"], "over_limit");
 }
 
 #[test]
