@@ -53,7 +53,7 @@ Causes:
   skipped       magic, length_guard, over_limit, checksum, abandoned: bytes that are no frame;
                 message, unknown_kind, repeated, no_room: whole frames that give no event
   disconnected  disconnected, transport, silent, replaced, peer_closed; or the rule the peer broke:
-                gap, beyond_window, ping_flood, registered_twice, unexpected_message, ack_ahead
+                gap, over_limit, beyond_window, ping_flood, registered_twice, unexpected_message, ack_ahead
   closed        peer_closed (with DONE), closed, away
   refused       not_identified, too_much_before_register, unknown_device, wrong_proof, turned_away,
                 transport, disconnected; or the rule: first_message, first_message_malformed,
