@@ -221,9 +221,11 @@ impl Inbox {
     }
 
     /// Whether a datagram's DATA is taken: within `limit` bytes of what waits for the application and of what came early, or
-    /// when it is the one that all of these wait for.
+    /// when it is the one that all of these wait for. A repeat takes no room, and its sender waits for the acknowledgement.
     pub(crate) const fn has_room_for(&self, seq: u32, limit: usize) -> bool {
-        self.queue_bytes < limit && (self.queue_bytes + self.early_bytes < limit || seq == self.contiguous)
+        let awaited = seq == self.contiguous;
+        is_after(self.contiguous, seq)
+            || self.queue_bytes < limit && (awaited || self.queue_bytes + self.early_bytes < limit)
     }
 
     /// The memory it holds, in bytes.

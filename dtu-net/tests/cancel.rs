@@ -146,8 +146,11 @@ async fn end(server: Server, client: Client) {
 fn alone(test: impl AsyncFnOnce()) {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    // The first runtime opens what tokio keeps for signals as long as the process lives.
+    drop(runtime());
     let before = descriptors();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = runtime();
     runtime.block_on(async {
         test().await;
         assert_eq!(tasks(), 0, "tasks are left");

@@ -374,4 +374,9 @@ fn early_data_has_a_bound_in_bytes_whatever_the_window() {
     assert!(server.memory() < 1000 + 100 + 100 * 64, "{}", server.memory());
     hear_datagram(&mut server, epoch, now, &data(0, b"the one that all wait for"));
     assert_eq!(delivered(&mut server).len(), 11, "it is taken, and the ten that were kept behind it");
+    hear_datagram(&mut server, epoch, now, &data(12, &[b'x'; 1000]));
+    let bytes = sent_datagrams(&mut server, epoch, now);
+    assert!(!bytes.contains(&said(&[ack(11)])[0]), "nothing is committed");
+    hear_datagram(&mut server, epoch, now, &data(3, b"x"));
+    assert_eq!(sent_datagrams(&mut server, epoch, now), said(&[ack(0)]), "a repeat needs no room, and is answered");
 }
