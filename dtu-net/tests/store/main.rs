@@ -31,12 +31,12 @@ fn directory() -> (TempDir, PathBuf) {
 }
 
 fn open(path: &Path) -> (FileStore, Kept, Recovery) {
-    reopen(path, Durability::Process)
+    open_again(path, Durability::Process)
 }
 
 /// Opens a store that was just closed. A test that starts a process holds the locks of all others between its fork and its exec,
 /// so one that was let go may stay for a moment.
-fn reopen(path: &Path, durability: Durability) -> (FileStore, Kept, Recovery) {
+fn open_again(path: &Path, durability: Durability) -> (FileStore, Kept, Recovery) {
     for _ in 0..1_000_000 {
         match FileStore::open(path, STREAM, durability) {
             Err(StoreError::Locked) => std::thread::yield_now(),
@@ -96,7 +96,7 @@ proptest! {
             prop_assert!(fs::metadata(&path).unwrap().len() <= bound);
             if reopen == 0 {
                 drop(store);
-                let (reopened, kept, recovery) = reopen(&path, durability);
+                let (reopened, kept, recovery) = open_again(&path, durability);
                 prop_assert_eq!(&kept, &model.0);
                 prop_assert_eq!((recovery.damaged_bytes(), recovery.torn_tail_bytes, recovery.lost), (0, 0, 0));
                 store = reopened;
