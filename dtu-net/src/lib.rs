@@ -48,3 +48,8 @@ pub use link::Link;
 pub use outbox::Outgoing;
 pub use server::Server;
 pub use wire::Carrier;
+
+/// Compiles the README's examples.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

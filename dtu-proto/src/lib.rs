@@ -118,8 +118,3 @@ pub use frame::Frame;
 pub use framing::{Examined, Framing, Malformed, Step};
 pub use message::Message;
 pub use native::Native;
-
-/// Compiles the README's examples.
-#[cfg(all(doctest, feature = "tokio-util"))]
-#[doc = include_str!("../../README.md")]
-struct Readme;
