@@ -1,7 +1,7 @@
 //! Signs of life: when one is asked for, when a peer is dead, and how long the way is.
 //!
-//! A device asks after `heartbeat` of silence, its own or the peer's, and again after each `probe_timeout`; after `probes` questions without a byte
-//! in return the server is dead:
+//! A device asks after `heartbeat` of silence, its own or the peer's, and again after each `probe_timeout` without a byte;
+//! after `probes` questions in vain the server is dead:
 //!
 //! ```text
 //!   last byte      PING 1        PING 2        PING 3        dead

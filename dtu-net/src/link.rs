@@ -23,20 +23,7 @@
 //! of the application.** What the peer sent for the application may wait in the link: while
 //! [`wants_bytes`](Link::wants_bytes) is false, do not read. That, and the transport behind it, bounds the memory.
 //!
-//! The whole loop, as in `examples/own_driver.rs`:
-//!
-//! ```text
-//! loop {
-//!     while link.poll_transmit(epoch, now, &mut out) { write(&out); out.clear(); }
-//!     while let Some(event) = link.poll_event()      { tell(event); }
-//!     while let Some(received) = link.poll_received() { store(received); link.commit(received.mark()); }
-//!     if !link.is_live(epoch)                        { reconnect or end; }
-//!     wait for: bytes (if link.wants_bytes())        -> link.handle_bytes(epoch, now, bytes)
-//!               the end of the transport             -> link.handle_disconnected(epoch, now, cause)
-//!               the instant of link.poll_timeout()   -> link.handle_timeout(now)
-//!               the application                      -> link.send(..), link.commit(..), link.close(..)
-//! }
-//! ```
+//! The whole loop, runnable and without tokio, is `examples/own_driver.rs`.
 
 use crate::error::{Cause, CommitError, SendError, Violation};
 use crate::event::{Epoch, Event, LinkCounters, Mark, Received, State, Timer};

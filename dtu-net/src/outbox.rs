@@ -63,8 +63,8 @@ struct Entry {
 
 /// What is to leave next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    Data { seq: u32, channel: u8, body: Bytes },
+pub(crate) enum Next<'a> {
+    Data { seq: u32, channel: u8, body: &'a [u8] },
     Skip { next: u32 },
 }
 
@@ -242,32 +242,28 @@ impl Outbox {
 
     /// What leaves next, within the peer's `window`. Nothing leaves behind a hole before everything in front of it is
     /// settled: a SKIP that comes where DATA was overtaken, lost or damaged would lose that DATA.
-    pub(crate) fn transmit(&mut self, now: Instant, window: u16) -> Option<Next> {
+    pub(crate) fn transmit(&mut self, now: Instant, window: u16) -> Option<Next<'_>> {
         if mem::take(&mut self.skip_due) {
-            return Some(self.skip(now, self.base));
+            self.cursor = later(self.cursor, self.base);
+            self.owed(now);
+            return Some(Next::Skip { next: self.base });
         }
-        loop {
-            let index = usize::try_from(self.cursor.wrapping_sub(self.base)).ok()?;
-            let in_window = self.cursor.wrapping_sub(self.acked) < u32::from(window);
-            let entry = self.entries.get_mut(index).filter(|entry| in_window && !entry.settled)?;
+        let (seq, index) = loop {
             let seq = self.cursor;
+            let index = usize::try_from(seq.wrapping_sub(self.base)).ok()?;
+            let in_window = seq.wrapping_sub(self.acked) < u32::from(window);
+            let entry = self.entries.get_mut(index).filter(|entry| in_window && !entry.settled)?;
             self.cursor = seq.wrapping_add(1);
             if entry.sent.is_none() {
                 entry.sent = Some(now);
                 self.resent += u64::from(mem::replace(&mut entry.repeat, true));
-                let (channel, body) = (entry.channel, entry.body.clone());
-                self.owed(now);
-                return Some(Next::Data { seq, channel, body });
+                break (seq, index);
             }
             // It left before a resend moved the cursor back; an ACK since then may have found nothing left to wait for.
             self.waiting_since = self.waiting_since.or(entry.sent);
-        }
-    }
-
-    fn skip(&mut self, now: Instant, next: u32) -> Next {
-        self.cursor = later(self.cursor, next);
+        };
         self.owed(now);
-        Next::Skip { next }
+        self.entries.get(index).map(|entry| Next::Data { seq, channel: entry.channel, body: &entry.body })
     }
 
     /// From `now` on the peer owes an acknowledgement for everything below the cursor.
@@ -467,7 +463,7 @@ mod tests {
         let mut events = VecDeque::new();
         assert_eq!((outbox.say_base(), outbox.ledger().pending), (u32::MAX, 2));
         assert_eq!(outbox.rewind(None, &mut events), Ok(()));
-        let data = |seq| Some(Next::Data { seq, channel: 0, body: Bytes::from_static(b"x") });
+        let data = |seq| Some(Next::Data { seq, channel: 0, body: b"x" });
         assert_eq!(outbox.transmit(now, 8), data(u32::MAX));
         assert_eq!(outbox.transmit(now, 8), None, "number 0 is a hole, and the one before it is not settled");
         assert_eq!(outbox.acknowledge(0, &mut events), Ok(()));

@@ -30,6 +30,13 @@ pub(crate) struct Closing {
     pub(crate) reason: Box<str>,
 }
 
+/// The last words on a connection: an ACK perhaps, and what ended it.
+#[derive(Debug)]
+struct Farewell {
+    epoch: Epoch,
+    messages: VecDeque<Vec<u8>>,
+}
+
 #[derive(Debug)]
 pub struct Core {
     pub(crate) limits: Arc<Limits>,
@@ -46,8 +53,8 @@ pub struct Core {
     pongs: VecDeque<u64>,
     /// A question of this side waits to leave.
     ping_due: bool,
-    /// The last words of a connection that is over.
-    farewell: Option<Box<(Epoch, Vec<u8>)>>,
+    /// The last words of a connection that is over, each as long as it takes to send them.
+    farewell: Option<Box<Farewell>>,
     /// Since when the buffer has held a candidate that is not whole.
     pub(crate) candidate_since: Option<Instant>,
     /// What the deframer of the connection before has counted.
@@ -202,7 +209,7 @@ impl Core {
         } else {
             match self.outbox.transmit(now, self.limits.window) {
                 Some(Next::Data { seq, channel, body }) => {
-                    wire.encode(&Message::Data(Data { seq, channel, body: &body }), out);
+                    wire.encode(&Message::Data(Data { seq, channel, body }), out);
                 }
                 Some(Next::Skip { next }) => wire.encode(&Message::Skip { next }, out),
                 None => return false,
@@ -218,15 +225,15 @@ impl Core {
 
     /// The last words on a connection: the ACK for what was committed, then `message`.
     pub(crate) fn say_farewell(&mut self, wire: &Wire, message: &Message<'_>) {
-        let mut bytes = Vec::new();
-        if self.state.is_up()
-            && let Some(receive_next) = self.inbox.take_acknowledgement()
-            && wire.is_ordered()
-        {
-            wire.encode(&Message::Ack { receive_next }, &mut bytes);
-        }
-        wire.encode(message, &mut bytes);
-        self.farewell = Some(Box::new((self.epoch, bytes)));
+        let committed = if self.state.is_up() { self.inbox.take_acknowledgement() } else { None };
+        let ack = committed.map(|receive_next| Message::Ack { receive_next });
+        let frame = |message: &Message<'_>| {
+            let mut bytes = Vec::new();
+            wire.encode(message, &mut bytes);
+            bytes
+        };
+        let messages = ack.iter().chain([message]).map(frame).collect();
+        self.farewell = Some(Box::new(Farewell { epoch: self.epoch, messages }));
     }
 
     pub(crate) fn say_close(&mut self, wire: &Wire, code: CloseCode, reason: &str) {
@@ -234,8 +241,14 @@ impl Core {
         self.say_farewell(wire, &Message::Close(Close { code, reason }));
     }
 
+    /// The next of the last words on a connection, one frame.
     pub(crate) fn take_farewell(&mut self, epoch: Epoch) -> Option<Vec<u8>> {
-        self.farewell.take_if(|farewell| farewell.0 == epoch).map(|farewell| farewell.1)
+        let farewell = self.farewell.as_mut().filter(|farewell| farewell.epoch == epoch)?;
+        let bytes = farewell.messages.pop_front();
+        if farewell.messages.is_empty() {
+            self.farewell = None;
+        }
+        bytes
     }
 
     /// Reports bytes that carried nothing, added to the event before when that is of the same cause.

@@ -43,10 +43,6 @@ enum Line<'a> {
         cause: &'static str,
         text: String,
     },
-    Suspect {
-        device: &'a str,
-        epoch: u32,
-    },
     Disconnected {
         device: &'a str,
         epoch: u32,
@@ -147,13 +143,14 @@ impl<'a> Line<'a> {
                 Self::Connected { device, epoch, resumed }
             }
             Event::State(change) => match change.state {
-                State::Suspect => Self::Suspect { device, epoch },
                 State::Disconnected => {
                     Self::Disconnected { device, epoch, why: Why::new(change.cause.as_ref(), &change.reason) }
                 }
-                // How the streams go on is told beside `Connected`, and the session's own task tells `Closed`, behind
+                // A server has no doubts. How the streams go on is told beside `Connected`, and the session's own task tells `Closed`, behind
                 // its DATA.
-                State::Connecting | State::Registering | State::Connected | State::Closed => return None,
+                State::Connecting | State::Registering | State::Connected | State::Suspect | State::Closed => {
+                    return None;
+                }
             },
             Event::Skipped { bytes, cause } => {
                 Self::Skipped { device, epoch, bytes: *bytes, cause: cause.name(), text: cause.to_string() }

@@ -1,19 +1,18 @@
 //! The future that carries a link over one stream of bytes.
 
-use super::now;
 use super::shared::{Inner, Shared};
+use super::turns::{Turn, Turns};
 use crate::error::Cause;
 use crate::event::Epoch;
 use crate::link::Role;
 use core::cell::RefCell;
-use core::mem::MaybeUninit;
+use core::mem::{self, MaybeUninit};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep_until};
 
 /// Bytes that are read at once. The buffer is the stack's, so that an idle connection holds none.
 const READ: usize = 16 * 1024;
@@ -30,21 +29,19 @@ pub(crate) struct Carriage<S, R> {
     epoch: Epoch,
     /// What the socket did not take yet.
     out: Vec<u8>,
-    alarm: Alarm,
+    turns: Turns,
     /// The socket takes no more bytes, or gives none.
     broken: bool,
-    /// When the connection is over: until when its last words may leave.
-    leave_by: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Carriage<S, R> {
     pub(crate) fn new(stream: S, shared: Arc<Shared<R>>, epoch: Epoch) -> Self {
-        Self { stream, shared, epoch, out: Vec::new(), alarm: Alarm::default(), broken: false, leave_by: None }
+        Self { stream, shared, epoch, out: Vec::new(), turns: Turns::default(), broken: false }
     }
 
     /// The stream, and whether its other end may still read.
     pub(crate) fn into_stream(self) -> (S, bool) {
-        (self.stream, !self.broken)
+        (self.stream, !self.broken && self.out.is_empty())
     }
 
     /// Reads once. Returns whether there was something.
@@ -126,60 +123,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Future for Carriage<S, R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let shared = Arc::clone(&this.shared);
-        loop {
-            // What came while nobody looked comes before the verdict on silence.
-            let (more, over, deadline) = shared.task(|inner, now| {
-                // The second time there is mostly nothing, and the socket is told to wake this task.
-                let more = this.read(context, inner, now) && this.read(context, inner, now);
-                if !more {
-                    inner.link.handle_timeout(now);
-                }
-                let written = this.write(context, inner, now);
-                let live = inner.link.is_live(this.epoch);
-                if live {
-                    inner.sleep(context.waker());
-                    return (more, false, inner.link.poll_timeout().map(|(deadline, _)| deadline));
-                }
-                // A peer that takes nothing does not hold the connection for ever.
-                let leave_by = *this.leave_by.get_or_insert(now + inner.link.limits().linger);
-                this.broken |= leave_by <= now;
-                (more, written || this.broken, Some(leave_by))
-            });
-            if over {
-                return Poll::Ready(());
+        let (shared, epoch, mut turns) = (Arc::clone(&this.shared), this.epoch, mem::take(&mut this.turns));
+        let done = turns.poll(context, &shared, epoch, |context, inner, now| {
+            // What came while nobody looked comes before the verdict on silence. The second time there is mostly nothing, and
+            // the socket is told to wake this task.
+            let more = this.read(context, inner, now) && this.read(context, inner, now);
+            if !more {
+                inner.link.handle_timeout(now);
             }
-            let rang = this.alarm.poll(context, deadline);
-            if !more && !rang {
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
-/// The one timer of a connection. It is set again only when it has to ring earlier, or has rung.
-#[derive(Default)]
-pub(crate) struct Alarm {
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Alarm {
-    /// Returns whether `deadline` has come; otherwise the task is woken then.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>, deadline: Option<Instant>) -> bool {
-        let Some(deadline) = deadline else { return false };
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if deadline < sleep.deadline() {
-            sleep.as_mut().reset(deadline);
-        }
-        while sleep.as_mut().poll(context).is_ready() {
-            if sleep.deadline() >= deadline || deadline.into_std() <= now() {
-                // It has rung: it is set anew for the next deadline.
-                self.sleep = None;
-                return true;
-            }
-            sleep.as_mut().reset(deadline);
-        }
-        false
+            Turn { more, left: this.write(context, inner, now) }
+        });
+        this.turns = turns;
+        done
     }
 }

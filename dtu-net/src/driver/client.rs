@@ -1,10 +1,11 @@
 //! The device side on a stream of bytes: dial, register, keep, and come again.
 
-use super::carriage::{Alarm, Carriage};
+use super::carriage::Carriage;
 use super::hub::{Hub, LinkEvent};
 use super::linger::linger;
 use super::session::Session;
 use super::shared::{Inner, Shared};
+use super::turns::Alarm;
 use super::{now, random_stream};
 use crate::device::{Device, DeviceConfig};
 use crate::error::Cause;

@@ -3,7 +3,7 @@
 
 use super::udp::drops::DroppedEvent;
 use crate::error::Cause;
-use crate::event::{Epoch, Event};
+use crate::event::{Epoch, Event, Outcome};
 use core::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -43,6 +43,11 @@ pub struct RefusedEvent {
     pub cause: Cause,
 }
 
+/// Counts DATA that has reached its outcome.
+pub(crate) fn count_settled(outcome: Outcome, count: u32) {
+    metrics::counter!("dtu_data_settled_total", "outcome" => outcome.name()).increment(u64::from(count));
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     sender: broadcast::Sender<LinkEvent>,
@@ -75,7 +80,7 @@ impl Hub {
                 tracing::debug!(receiving, sending, "streams go on");
             }
             Event::Settled { count, outcome, .. } => {
-                metrics::counter!("dtu_data_settled_total", "outcome" => outcome.name()).increment(u64::from(*count));
+                count_settled(*outcome, *count);
             }
             Event::Skipped { bytes, cause } => {
                 metrics::counter!("dtu_skipped_bytes_total", "cause" => cause.name()).increment(*bytes);

@@ -43,6 +43,7 @@ mod session;
 mod shared;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod turns;
 mod udp;
 mod waiters;
 

@@ -379,8 +379,19 @@ impl Front {
         self.tasks.spawn(Connection::new(house, seat, ready(Ok(socket)), peer));
     }
 
-    /// Says that there is no room, as far as the empty socket buffer takes it.
+    /// Says that there is no room, as far as the empty socket buffer takes it. Where TLS is spoken there is nobody to say it to
+    /// before the handshake, which would be the work that there is no room for.
     fn turn_away(&self, socket: &TcpStream) {
-        let _not_sent = socket.try_write(&self.counted.busy(None));
+        let busy = self.counted.busy(None);
+        if !self.is_tls() {
+            let _not_sent = socket.try_write(&busy);
+        }
+    }
+
+    const fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
     }
 }

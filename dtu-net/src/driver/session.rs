@@ -1,5 +1,6 @@
 //! The application's hand on a link.
 
+use super::hub::count_settled;
 use super::now;
 use super::shared::{Inner, Shared};
 use crate::device::Device;
@@ -194,6 +195,10 @@ impl Session<Device> {
 /// Puts DATA into the outbox, which is work for the connection.
 fn put<R: Role>(inner: &mut Inner<R>, outgoing: Outgoing) -> (Result<Receipt, SendError>, bool) {
     let taken = inner.link.send(outgoing).map(|seq| Receipt { seq, outcome: inner.expect(seq) });
+    if let Err(SendError::Refused) = &taken {
+        // It has no number, so no event tells of it.
+        count_settled(Outcome::Refused, 1);
+    }
     let work = taken.is_ok();
     (taken, work)
 }

@@ -380,3 +380,16 @@ fn early_data_has_a_bound_in_bytes_whatever_the_window() {
     hear_datagram(&mut server, epoch, now, &data(3, b"x"));
     assert_eq!(sent_datagrams(&mut server, epoch, now), said(&[ack(0)]), "a repeat needs no room, and is answered");
 }
+
+#[test]
+fn the_last_ack_goes_before_close_in_a_datagram_of_its_own() {
+    let now = start();
+    let (mut server, epoch) = serving_now(now);
+    hear_datagram(&mut server, epoch, now, &data(0, b"x"));
+    sent_datagrams(&mut server, epoch, now);
+    assert_eq!(consume(&mut server).len(), 1);
+    server.close(now, CloseCode::DONE, "", SECOND);
+    let close = crate::pair::close(CloseCode::DONE, "");
+    assert_eq!(sent_datagrams(&mut server, epoch, now), said(&[ack(1), close]));
+    assert_eq!(sent_datagrams(&mut server, epoch, now), []);
+}

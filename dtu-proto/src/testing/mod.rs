@@ -5,6 +5,7 @@
 // A panic is what a test is for, so indices and sums are written plainly.
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+pub mod corpus;
 mod dirty;
 mod naive;
 

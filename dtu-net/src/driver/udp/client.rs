@@ -3,11 +3,12 @@
 use super::drops::{DropCause, Drops};
 use super::{ERRORS_IN_A_ROW, IN, OUT, RECEIVE};
 use crate::device::Device;
-use crate::driver::carriage::Alarm;
 use crate::driver::shared::{Inner, Shared};
+use crate::driver::turns::{Turn, Turns};
 use crate::error::Cause;
 use crate::event::Epoch;
 use crate::wire::Carrier;
+use core::mem;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -46,8 +47,8 @@ async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
 pub(crate) async fn carry(shared: &Arc<Shared<Device>>, epoch: Epoch, socket: UdpSocket) -> io::Result<()> {
     let peer = socket.peer_addr()?;
     shared.task(|inner, now| inner.link.handle_connected(epoch, now, Carrier::Datagrams));
-    let (unsent, alarm, drops) = (Vec::new(), Alarm::default(), Drops::default());
-    Post { socket, peer, shared: Arc::clone(shared), epoch, unsent, alarm, drops, errors: 0 }.await;
+    let (unsent, turns, drops) = (Vec::new(), Turns::default(), Drops::default());
+    Post { socket, peer, shared: Arc::clone(shared), epoch, unsent, turns, drops, errors: 0 }.await;
     Ok(())
 }
 
@@ -58,7 +59,7 @@ struct Post {
     epoch: Epoch,
     /// The datagram that the socket did not take yet.
     unsent: Vec<u8>,
-    alarm: Alarm,
+    turns: Turns,
     drops: Drops,
     /// Errors since the last datagram or pause.
     errors: u32,
@@ -149,30 +150,17 @@ impl Future for Post {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let shared = Arc::clone(&this.shared);
-        loop {
-            let (more, over, deadline) = shared.task(|inner, now| {
-                let more = this.receive(context, inner, now);
-                if !more {
-                    inner.link.handle_timeout(now);
-                }
-                let sent = this.send(context, inner, now);
-                let live = inner.link.is_live(this.epoch);
-                if live {
-                    inner.sleep(context.waker());
-                }
-                let deadline = inner.link.poll_timeout().filter(|_| live).map(|(deadline, _)| deadline);
-                (more, sent && !live, deadline)
-            });
-            this.drops.tell(shared.hub());
-            if over {
-                return Poll::Ready(());
+        let (shared, epoch, mut turns) = (Arc::clone(&this.shared), this.epoch, mem::take(&mut this.turns));
+        let done = turns.poll(context, &shared, epoch, |context, inner, now| {
+            let more = this.receive(context, inner, now);
+            if !more {
+                inner.link.handle_timeout(now);
             }
-            let rang = this.alarm.poll(context, deadline);
-            if !more && !rang {
-                return Poll::Pending;
-            }
-        }
+            Turn { more, left: this.send(context, inner, now) }
+        });
+        this.turns = turns;
+        this.drops.tell(shared.hub());
+        done
     }
 }
 
@@ -194,8 +182,8 @@ mod tests {
         let shared = Shared::new("meter-7".into(), link, Hub::new(1), began);
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
         let socket = connect(peer).await.unwrap();
-        let (unsent, alarm, drops) = (Vec::new(), Alarm::default(), Drops::default());
-        let mut post = Post { socket, peer, shared: Arc::clone(&shared), epoch, unsent, alarm, drops, errors: 0 };
+        let (unsent, turns, drops) = (Vec::new(), Turns::default(), Drops::default());
+        let mut post = Post { socket, peer, shared: Arc::clone(&shared), epoch, unsent, turns, drops, errors: 0 };
         for errors in 1..=ERRORS_IN_A_ROW {
             let refused = io::ErrorKind::ConnectionRefused.into();
             let state = shared.task(|inner, now| {

@@ -3,10 +3,11 @@
 use super::drops::DropCause;
 use super::seats::Seat;
 use super::{OUT, Unsent};
-use crate::driver::carriage::Alarm;
 use crate::driver::reception::House;
 use crate::driver::shared::Inner;
+use crate::driver::turns::{Turn, Turns};
 use crate::server::Server;
+use core::mem;
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -27,12 +28,12 @@ pub(super) struct Sender {
     seat: Arc<Seat>,
     unsent: Option<Unsent>,
     writable: Option<Writable>,
-    alarm: Alarm,
+    turns: Turns,
 }
 
 impl Sender {
     pub(super) fn new(socket: Arc<UdpSocket>, house: Arc<House>, seat: Arc<Seat>) -> Self {
-        Self { socket, house, seat, unsent: None, writable: None, alarm: Alarm::default() }
+        Self { socket, house, seat, unsent: None, writable: None, turns: Turns::default() }
     }
 
     /// Appends the datagram that leaves next, and returns where to. An address that has proved nothing gets the answer to
@@ -101,26 +102,15 @@ impl Future for Sender {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let seat = Arc::clone(&this.seat);
-        loop {
-            let (over, deadline) = seat.shared.task(|inner, now| {
-                if inner.link.is_live(seat.epoch) {
-                    inner.link.handle_timeout(now);
-                }
-                let sent = this.send(context, inner, now);
-                let live = inner.link.is_live(seat.epoch);
-                if live {
-                    inner.sleep(context.waker());
-                }
-                let deadline = inner.link.poll_timeout().filter(|_| live).map(|(deadline, _)| deadline);
-                (sent && !live, deadline)
-            });
-            if over {
-                return Poll::Ready(());
+        let (seat, mut turns) = (Arc::clone(&this.seat), mem::take(&mut this.turns));
+        let done = turns.poll(context, &seat.shared, seat.epoch, |context, inner, now| {
+            if inner.link.is_live(seat.epoch) {
+                inner.link.handle_timeout(now);
             }
-            if !this.alarm.poll(context, deadline) {
-                return Poll::Pending;
-            }
-        }
+            // Another task receives.
+            Turn { more: false, left: this.send(context, inner, now) }
+        });
+        this.turns = turns;
+        done
     }
 }
