@@ -112,6 +112,9 @@ pub const LONGEST: Duration = Duration::from_hours(24);
 /// the field.
 pub const HINT_MAX: Duration = Duration::from_hours(1);
 
+/// Which part of a hint, at most, a device comes later than it was told: an eighth.
+pub const HINT_SPREAD: u64 = 8;
+
 /// How long a link must have held after the peer's answer before attempts begin anew, unless set otherwise. As long as
 /// [`IDENTIFY`](crate::limits::IDENTIFY), the longest first deadline of a session: a server that answers and drops at it
 /// has not served. Links of hours, the usual case, are far above.
