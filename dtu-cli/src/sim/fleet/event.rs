@@ -21,18 +21,42 @@ pub(super) enum What {
     /// A delay function of others says: now.
     Redial,
     /// At the server: the SYN, for the first time or again.
-    Syn { serial: u32, repeat: u8 },
+    Syn {
+        serial: u32,
+        repeat: u8,
+    },
     /// At the device: the answer to it, from the server's life of that number.
-    Opened { serial: u32, life: u8 },
+    Opened {
+        serial: u32,
+        life: u8,
+    },
     /// At the server: what ends the handshake, and the first bytes. For the life that answered the SYN.
-    First { serial: u32, bytes: Bytes, repeat: u8, life: u8 },
-    ToServer { serial: u32, bytes: Bytes },
-    ToDevice { serial: u32, bytes: Bytes },
+    First {
+        serial: u32,
+        bytes: Bytes,
+        repeat: u8,
+        life: u8,
+    },
+    ToServer {
+        serial: u32,
+        bytes: Bytes,
+    },
+    ToDevice {
+        serial: u32,
+        bytes: Bytes,
+    },
     /// The end of the stream, or a reset.
-    EndAtServer { serial: u32 },
-    EndAtDevice { serial: u32, reset: bool },
+    EndAtServer {
+        serial: u32,
+    },
+    EndAtDevice {
+        serial: u32,
+        reset: bool,
+    },
     /// The server's processor is through with what it did.
-    Worked { life: u8 },
+    Worked {
+        life: u8,
+    },
     /// The server dies, and is back.
     Dies,
     Returns,

@@ -43,15 +43,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) const fn new() -> Self {
-        Self {
-            is_up: true,
-            life: 0,
-            work: None,
-            waiting: VecDeque::new(),
-            door: None,
-            accepted: 0,
-            longest: 0,
-        }
+        Self { is_up: true, life: 0, work: None, waiting: VecDeque::new(), door: None, accepted: 0, longest: 0 }
     }
 }
 
@@ -333,4 +325,3 @@ impl World {
         self.pump_device(device);
     }
 }
-

@@ -136,9 +136,10 @@ impl World {
         let returns_at = self.model.returns_at();
         let end = returns_at + self.model.after.unwrap_or(MOST);
         while let Some((at, event)) = self.wheel.next() {
-            let settled = self.tally.all_since.filter(|since| {
-                self.model.after.is_none() && (*since >= returns_at || self.model.outage == 0)
-            });
+            let settled = self
+                .tally
+                .all_since
+                .filter(|since| self.model.after.is_none() && (*since >= returns_at || self.model.outage == 0));
             let end = settled.map_or(end, |since| end.min(since + STAYS).max(returns_at));
             if at > end {
                 self.now = end;
@@ -200,11 +201,8 @@ impl World {
     fn is_due(&mut self, of: usize, session: bool) -> bool {
         let now = self.now;
         let hot = &mut self.hot[of];
-        let (timer, what) = if session {
-            (&mut hot.session_timer, What::SessionTimer)
-        } else {
-            (&mut hot.timer, What::DeviceTimer)
-        };
+        let (timer, what) =
+            if session { (&mut hot.session_timer, What::SessionTimer) } else { (&mut hot.timer, What::DeviceTimer) };
         if timer.planned != now {
             return false; // an earlier one took its place
         }
@@ -224,11 +222,8 @@ impl World {
     pub(super) fn arm(&mut self, device: u32, session: bool, deadline: Option<Instant>) {
         let due = deadline.map_or(NEVER, |deadline| self.micros(deadline).max(self.now));
         let hot = &mut self.hot[device as usize];
-        let (timer, what) = if session {
-            (&mut hot.session_timer, What::SessionTimer)
-        } else {
-            (&mut hot.timer, What::DeviceTimer)
-        };
+        let (timer, what) =
+            if session { (&mut hot.session_timer, What::SessionTimer) } else { (&mut hot.timer, What::DeviceTimer) };
         timer.due = due;
         if due < timer.planned {
             timer.planned = due;
