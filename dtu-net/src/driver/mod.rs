@@ -34,6 +34,7 @@
 mod accept;
 mod carriage;
 pub mod client;
+mod entrance;
 mod hub;
 mod linger;
 mod reception;
@@ -48,7 +49,9 @@ mod udp;
 mod waiters;
 
 pub use client::{Client, ClientConfig, Target};
+pub use entrance::{Bound, TurnedAway};
 pub use hub::{LinkEvent, RefusedEvent};
+pub use registry::Flapping;
 pub use server::{Admission, Listen, Server, ServerConfig, ServerCounters};
 pub use session::{Receipt, Session, StateWatch};
 pub use udp::drops::{DropCause, DroppedEvent};
