@@ -16,6 +16,7 @@
 
 pub mod auth;
 pub mod backoff;
+pub mod breaker;
 mod device;
 #[cfg(feature = "tokio")]
 pub mod driver;
@@ -32,6 +33,7 @@ pub mod limits;
 pub mod link;
 mod numbers;
 mod outbox;
+pub mod policy;
 pub mod rtt;
 mod server;
 mod state;
