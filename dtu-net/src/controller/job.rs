@@ -71,6 +71,7 @@ impl<T> NewJob<T> {
         self.payload
     }
 
+    #[cfg(feature = "tokio")]
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> NewJob<U> {
         NewJob {
             target: self.target,

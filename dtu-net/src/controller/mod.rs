@@ -52,6 +52,8 @@
 //! | cost | each call costs the logarithm of the jobs and targets; `handle_timeout` does [`TIMERS_PER_CALL`] timers at most, then names a timeout that has passed. `poll_start` looks at a target without a start once for each reason it had to look. Removing a target costs as much as it has jobs |
 
 mod budget;
+#[cfg(feature = "tokio")]
+mod driver;
 mod failure;
 mod job;
 mod outcome;
@@ -66,6 +68,8 @@ mod turns;
 mod wire;
 
 pub use budget::{BURST_MAX, Budget};
+#[cfg(feature = "tokio")]
+pub use driver::{Controller, EVENTS, Handle, JobError, JobEvent, StartError};
 pub use failure::{Failure, FailureClass};
 pub use job::{Ending, JobId, NewJob, Rejected, RetryContext, Scope, Why};
 pub use outcome::{Disposition, Event, Ledger, Outcome, RejectCause, Stop, StopCause};

@@ -36,7 +36,7 @@ impl<T> Scheduler<T> {
         if let Err(error) = self.check(&snapshot) {
             return Err(RejectedSnapshot { error, snapshot });
         }
-        let mut body = snapshot.body.expect("it was found by the check");
+        let mut body = *snapshot.body.expect("it was found by the check");
         self.next_job = body.next_job;
         self.ledger = body.ledger;
         self.tokens.restore(body.tokens);
@@ -116,7 +116,7 @@ impl<T> Scheduler<T> {
 
     fn check(&self, snapshot: &Snapshot<T>) -> Result<(), SnapshotError> {
         let version = SnapshotError::Version { found: snapshot.version, supported: VERSION };
-        let body = snapshot.body.as_ref().filter(|_| snapshot.version == VERSION).ok_or(version)?;
+        let body = snapshot.body.as_deref().filter(|_| snapshot.version == VERSION).ok_or(version)?;
         if self.ledger != Ledger::default() {
             return Err(SnapshotError::NotEmpty);
         }

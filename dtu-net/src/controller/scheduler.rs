@@ -310,6 +310,12 @@ impl<T> Scheduler<T> {
         self.is_closed = true;
     }
 
+    /// Whether it was closed.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// What the caller has to stop, then what has ended, each in no more than one event.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event<T>> {

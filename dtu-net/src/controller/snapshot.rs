@@ -30,7 +30,7 @@ pub(super) const DELAY_MAX: Duration =
 pub struct Snapshot<T> {
     pub(super) version: u32,
     /// `None` in one of another version.
-    pub(super) body: Option<Body<T>>,
+    pub(super) body: Option<Box<Body<T>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,27 +135,34 @@ impl<T> Snapshot<T> {
 
     /// The same with other payloads.
     pub fn map<U>(self, mut change: impl FnMut(T) -> U) -> Snapshot<U> {
-        let body = self.body.map(|body| Body {
-            taken_at_ns: body.taken_at_ns,
-            next_job: body.next_job,
-            ledger: body.ledger,
-            tokens: body.tokens,
-            targets: body.targets,
-            jobs: body
-                .jobs
-                .into_iter()
-                .map(|JobRecord { head, delays, state, payload }| JobRecord {
-                    head,
-                    delays,
-                    state,
-                    payload: change(payload),
-                })
-                .collect(),
-            endings: body
-                .endings
-                .into_iter()
-                .map(|EndingRecord { head, outcome, payload }| EndingRecord { head, outcome, payload: change(payload) })
-                .collect(),
+        let body = self.body.map(|body| {
+            let body = *body;
+            Box::new(Body {
+                taken_at_ns: body.taken_at_ns,
+                next_job: body.next_job,
+                ledger: body.ledger,
+                tokens: body.tokens,
+                targets: body.targets,
+                jobs: body
+                    .jobs
+                    .into_iter()
+                    .map(|JobRecord { head, delays, state, payload }| JobRecord {
+                        head,
+                        delays,
+                        state,
+                        payload: change(payload),
+                    })
+                    .collect(),
+                endings: body
+                    .endings
+                    .into_iter()
+                    .map(|EndingRecord { head, outcome, payload }| EndingRecord {
+                        head,
+                        outcome,
+                        payload: change(payload),
+                    })
+                    .collect(),
+            })
         });
         Snapshot { version: self.version, body }
     }
@@ -188,7 +195,7 @@ impl<T> Scheduler<T> {
             jobs,
             endings,
         };
-        Snapshot { version: VERSION, body: Some(body) }
+        Snapshot { version: VERSION, body: Some(Box::new(body)) }
     }
 
     fn record(&self, now: Instant, id: JobId, job: &Job<T>) -> JobRecord<T>

@@ -52,7 +52,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SnapshotVisitor<T> {
         }
         let body: Body<T> = map.next_value()?;
         match map.next_key::<Key>()? {
-            None => Ok(Snapshot { version, body: Some(body) }),
+            None => Ok(Snapshot { version, body: Some(Box::new(body)) }),
             Some(_) => Err(A::Error::custom("a snapshot has no field after its body")),
         }
     }
@@ -63,7 +63,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SnapshotVisitor<T> {
             return Ok(Snapshot { version, body: None });
         }
         let body = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
-        Ok(Snapshot { version, body: Some(body) })
+        Ok(Snapshot { version, body: Some(Box::new(body)) })
     }
 }
 
