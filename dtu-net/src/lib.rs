@@ -35,6 +35,7 @@ pub mod link;
 mod numbers;
 mod outbox;
 pub mod policy;
+pub mod retry;
 pub mod rtt;
 mod server;
 mod state;

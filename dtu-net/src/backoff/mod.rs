@@ -232,6 +232,11 @@ impl Backoff {
         Duration::from_nanos(shortest)..=Duration::from_nanos(longest)
     }
 
+    /// After how many delays it gives up.
+    pub(crate) const fn attempt_limit(&self) -> Option<u32> {
+        self.max_attempts
+    }
+
     /// The delays one after another, without a clock: the time that elapsed is the sum of the delays given so far.
     pub fn delays<R: Rng>(self, mut rng: R) -> impl Iterator<Item = Duration> {
         let mut state = Delays::new(self);

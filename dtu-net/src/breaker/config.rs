@@ -13,6 +13,9 @@ pub const CONSECUTIVE_MAX: u32 = 10_000;
 /// How long a breaker stays open, unless set otherwise.
 pub const OPEN_FOR: Duration = Duration::from_secs(30);
 
+/// How many probes a half-open breaker admits, unless set otherwise.
+pub const PROBES: u32 = 1;
+
 /// The most probes that can be asked for.
 pub const PROBES_MAX: u32 = 1_000;
 
@@ -70,7 +73,7 @@ impl BreakerConfig {
         consecutive: Some(CONSECUTIVE),
         rate: None,
         open_for: OPEN_FOR,
-        probes: 1,
+        probes: PROBES,
         probe_deadline: PROBE_DEADLINE,
     };
 

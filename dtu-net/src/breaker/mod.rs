@@ -60,7 +60,7 @@ mod window;
 
 pub use config::{
     BreakerConfig, CONSECUTIVE, CONSECUTIVE_MAX, FailureRate, MIN_CALLS_MAX, OPEN_FOR, PERMILLE, PROBE_DEADLINE,
-    PROBES_MAX, WINDOW_MIN,
+    PROBES, PROBES_MAX, WINDOW_MIN,
 };
 pub use event::{BreakerCounters, BreakerEvent, BreakerState, Change, EVENTS, Refused, RefusedCause};
 pub use permit::Permit;

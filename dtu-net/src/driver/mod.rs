@@ -38,6 +38,7 @@ mod hub;
 mod linger;
 mod reception;
 mod registry;
+pub(crate) mod retry;
 pub mod server;
 mod session;
 mod shared;
