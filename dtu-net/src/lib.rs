@@ -17,6 +17,7 @@
 pub mod auth;
 pub mod backoff;
 pub mod breaker;
+pub mod controller;
 mod device;
 pub mod door;
 #[cfg(feature = "tokio")]

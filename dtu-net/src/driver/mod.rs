@@ -62,7 +62,7 @@ use std::time::Instant;
 
 /// The only place that reads the clock: tokio's, which a test can pause.
 #[expect(clippy::disallowed_methods, reason = "a driver is what gives the machines their time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

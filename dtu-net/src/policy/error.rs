@@ -60,6 +60,24 @@ pub enum Field {
     Probes,
     /// How long probes may take.
     ProbeDeadline,
+    /// How many jobs of an operation run at a time on a target.
+    Concurrency,
+    /// How many attempts run at a time.
+    MaxInFlight,
+    /// How many jobs there are.
+    MaxJobs,
+    /// How many targets there are.
+    MaxTargets,
+    /// The thousandths of a retry that a first attempt brings.
+    BudgetShare,
+    /// How many retries there can be at once.
+    BudgetBurst,
+    /// The time for which there is one retry more.
+    BudgetTrickle,
+    /// How many policies there are.
+    Policies,
+    /// The bytes of a name.
+    NameLen,
 }
 
 impl Field {
@@ -83,6 +101,15 @@ impl Field {
             Self::OpenFor => "open_for_ms",
             Self::Probes => "probes",
             Self::ProbeDeadline => "probe_deadline_ms",
+            Self::Concurrency => "concurrency",
+            Self::MaxInFlight => "max_in_flight",
+            Self::MaxJobs => "max_jobs",
+            Self::MaxTargets => "max_targets",
+            Self::BudgetShare => "budget.share_permille",
+            Self::BudgetBurst => "budget.burst",
+            Self::BudgetTrickle => "budget.trickle_ms",
+            Self::Policies => "the number of policies",
+            Self::NameLen => "the length of a name",
         }
     }
 }
