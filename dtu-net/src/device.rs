@@ -336,7 +336,7 @@ impl sealed::Role for Device {
     fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause> {
         (self.connect_due, self.hello, self.hello_due, self.repeat) = (false, None, false, None);
         if let Some(adaptive) = &mut self.adaptive {
-            adaptive.handle_lost(cause, core.heartbeat.round_trip().timeout(), core.limits.probe_timeout);
+            adaptive.handle_lost(now, cause, core.heartbeat.round_trip().timeout(), core.limits.probe_timeout);
         }
         let unwanted = core.limits.unwanted;
         let hint = match cause {

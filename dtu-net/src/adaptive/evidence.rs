@@ -13,6 +13,10 @@ use std::time::Instant;
 /// A silence is news only when it is longer than the best one by more than this part of it.
 const NEWS_PART: u32 = 64;
 
+/// How soon after a loss a device is welcomed again where only the NAT had forgotten the connection: the first delay of the
+/// backoff, and a few round trips. What takes longer may have been the end of an outage, and has to happen twice.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// The adaptive heartbeat of one device.
 #[derive(Debug)]
 pub(crate) struct Adaptive {
@@ -27,7 +31,7 @@ pub(crate) struct Adaptive {
     live: bool,
     /// When the last byte went either way; `None` where that cannot be known.
     quiet_since: Option<Instant>,
-    /// Something has left after so much silence, and nothing has come since.
+    /// The longest silence before something that has left, and nothing has come since.
     question: Option<Duration>,
     /// How the connection before was lost, until the first try to connect again has its end.
     suspicion: Option<Suspicion>,
@@ -38,6 +42,7 @@ pub(crate) struct Adaptive {
 /// A connection that was lost after a silence.
 #[derive(Debug, Clone, Copy)]
 struct Suspicion {
+    lost: Instant,
     silence: Duration,
     /// There was no answer at all. A reset may come from the NAT, and from a server that was started again.
     clear: bool,
@@ -87,7 +92,10 @@ impl Adaptive {
         (self.ordered, self.live) = (ordered, ordered);
         (self.quiet_since, self.question) = (Some(now), None);
         match self.suspicion.take() {
-            Some(suspicion) if ordered => self.failed(now, suspicion, events),
+            Some(Suspicion { lost, silence, clear }) if ordered => {
+                let at_once = now.saturating_duration_since(lost) <= AT_ONCE;
+                self.failed(now, silence, clear && at_once, events);
+            }
             Some(_) | None => {}
         }
         self.replan(now);
@@ -96,7 +104,8 @@ impl Adaptive {
     /// Something leaves.
     pub(crate) fn handle_sent(&mut self, now: Instant) {
         if let Some(since) = self.quiet_since.filter(|_| self.live) {
-            self.question.get_or_insert(now.saturating_duration_since(since));
+            // Not everything is answered: what came before may have been an ACK.
+            self.question = self.question.max(Some(now.saturating_duration_since(since)));
             self.quiet_since = Some(now);
         }
     }
@@ -121,7 +130,7 @@ impl Adaptive {
 
     /// A connection is over, or a try to connect. `round_trip` is how long its answers were given, `slack` how late a
     /// deadline may be acted upon and still count.
-    pub(crate) fn handle_lost(&mut self, cause: Cause, round_trip: Duration, slack: Duration) {
+    pub(crate) fn handle_lost(&mut self, now: Instant, cause: Cause, round_trip: Duration, slack: Duration) {
         let (live, question) = (self.live, self.question.take());
         (self.live, self.quiet_since, self.suspicion) = (false, None, None);
         if !live {
@@ -137,7 +146,7 @@ impl Adaptive {
         };
         // After a sleep of the machine many things may be the reason.
         let counts = |silence: &Duration| *silence <= self.plan.interval.saturating_add(slack);
-        let suspicion = |silence: Duration| Suspicion { silence: silence.min(self.plan.interval), clear };
+        let suspicion = |silence: Duration| Suspicion { lost: now, silence: silence.min(self.plan.interval), clear };
         self.suspicion = question.filter(counts).map(suspicion);
     }
 
@@ -181,8 +190,7 @@ impl Adaptive {
     }
 
     /// The connection was gone after so much silence, and the network was there.
-    fn failed(&mut self, now: Instant, suspicion: Suspicion, events: &mut VecDeque<Event>) {
-        let Suspicion { mut silence, clear } = suspicion;
+    fn failed(&mut self, now: Instant, mut silence: Duration, clear: bool, events: &mut VecDeque<Event>) {
         if silence < self.options.floor {
             return;
         }

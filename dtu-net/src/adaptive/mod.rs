@@ -7,7 +7,7 @@
 //! |---|---|
 //! | a byte from the server after `T` without a byte in either direction | the NAT keeps `T`: `good` |
 //! | no answer to what it said after `T`, and the first try to connect again succeeds | `T` is too long: `bad` |
-//! | the same, and `T` was known to be good; or a reset instead of no answer | a doubt; the second in a row counts |
+//! | the same, and `T` was known to be good; or a reset instead of no answer; or it took more than 5 s | a doubt; the second in a row counts |
 //! | no answer, and the first try to connect again fails | nothing: the network was away |
 //! | anything on datagrams | nothing: there each PING makes a new mapping, and the server follows it |
 //!
