@@ -357,3 +357,134 @@ proptest! {
         prop_assert!(announced < FLOOR || world.pings <= 2 * 3600 / 15 + 4 * 10, "{}", world.pings);
     }
 }
+
+#[test]
+fn the_next_interval_follows_from_what_is_known() {
+    let now = start();
+    for (good, bad, seconds) in [
+        // As far as nothing is known, a step and no further than the ceiling, which is half an hour here.
+        (0, 0, 30),
+        (100, 0, 200),
+        (1000, 0, 1800),
+        (1700, 0, 1800),
+        (2000, 0, 1800),
+        // Below the start, and above it.
+        (0, 400, 30),
+        (0, 33, 30),
+        (0, 32, 21),
+        (0, 16, 15),
+        (0, 1, 15),
+        // In the middle, until they are a tenth apart; what lies beyond the ceiling is of no interest.
+        (100, 400, 200),
+        (100, 111, 105),
+        (100, 110, 90),
+        (1700, 3000, 1530),
+        (1600, 3000, 1800),
+        (3000, 3100, 1800),
+        // Never below the floor, and of a contradiction the safe half.
+        (1, 0, 15),
+        (15, 16, 15),
+        (500, 400, 30),
+    ] {
+        let (mut device, _) = searching(Carrier::Stream, now);
+        device.remember(now, known(0, good, bad));
+        assert_eq!(device.heartbeat_interval().as_secs(), seconds, "{good} and {bad}");
+    }
+}
+
+/// The times from one PING to the next, or to the end, after the first.
+fn timeouts(device: &mut Link<Device>) -> Vec<Duration> {
+    let mut last = asks(device);
+    let mut all = vec![];
+    while device.state().is_up() {
+        let at = device.poll_timeout().unwrap().0;
+        device.handle_timeout(at);
+        waiting(device, at);
+        all.push(at - last);
+        last = at;
+    }
+    all
+}
+
+#[test]
+fn a_trial_is_as_patient_as_the_round_trip_needs_and_no_more_than_usual() {
+    let now = start();
+    // An answer after so long: the timeout is three times that after the first sample.
+    for (millis, expected) in [(500, 3 * SECOND), (2_000, 6 * SECOND), (9_000, 10 * SECOND)] {
+        for again in [false, true] {
+            let (mut device, epoch) = searching(Carrier::Stream, now);
+            let at = asks(&mut device);
+            let nonce = u64::try_from((at - now).as_micros()).unwrap();
+            hear(&mut device, epoch, at + Duration::from_millis(millis), &Message::Pong { nonce });
+            if again {
+                // It is remembered over the next connection, and over one that was not welcomed.
+                let at = at + 20 * SECOND;
+                device.handle_disconnected(epoch, at, Cause::Disconnected);
+                device.reconnect_now(at);
+                let failed = dial(&mut device, at);
+                device.handle_connected(failed, at, Carrier::Stream);
+                device.handle_disconnected(failed, at, Cause::Disconnected);
+                reconnect(&mut device, Carrier::Stream, at);
+            }
+            assert_eq!(timeouts(&mut device), [expected; 3], "{millis} {again}");
+        }
+    }
+    let (mut device, _) = searching(Carrier::Stream, now);
+    assert_eq!(timeouts(&mut device), [10 * SECOND; 3], "the start is no trial");
+}
+
+#[test]
+fn a_device_that_only_listens_on_datagrams_speaks_at_the_start() {
+    let now = start();
+    let (mut device, epoch) = searching(Carrier::Datagrams, now);
+    let mut spoke = 0;
+    for second in 1..=300 {
+        let at = now + second * SECOND;
+        hear_datagram(&mut device, epoch, at, &Message::Pong { nonce: 0 });
+        device.handle_timeout(at);
+        spoke += waiting(&mut device, at);
+    }
+    assert_eq!(spoke, 10);
+}
+
+#[test]
+fn silences_below_the_floor_are_of_no_interest() {
+    let (mut device, _) = searching(Carrier::Stream, start());
+    for _ in 0..3 {
+        let epoch = device.epoch();
+        let mut at = answers(&mut device);
+        // Something is said every 5 s, and not answered.
+        for _ in 0..4 {
+            at += FLOOR / 3;
+            crate::pair::send(&mut device, "x");
+            assert!(waiting(&mut device, at) > 0);
+        }
+        device.handle_disconnected(epoch, at, Cause::Transport(ErrorKind::TimedOut));
+        reconnect(&mut device, Carrier::Stream, at);
+    }
+    assert_eq!(device.learned(), [known(0, 30, 0)]);
+}
+
+#[test]
+fn of_two_doubts_the_longer_silence_is_believed_and_a_timeout_of_the_system_is_as_good_as_an_own_one() {
+    let now = start();
+    let (mut device, _) = searching(Carrier::Stream, now);
+    device.remember(now, known(0, 200, 210));
+    let mut at = now;
+    for seconds in [150, 100] {
+        at += seconds * SECOND;
+        crate::pair::send(&mut device, "x");
+        assert!(waiting(&mut device, at) > 0);
+        device.handle_disconnected(device.epoch(), at, Cause::Transport(ErrorKind::TimedOut));
+        assert_eq!(device.learned(), [known(0, 200, 210)]);
+        reconnect(&mut device, Carrier::Stream, at);
+    }
+    assert_eq!(device.learned(), [known(0, 0, 150)]);
+    // Above what is good one is enough.
+    let (mut device, _) = searching(Carrier::Stream, now);
+    device.remember(now, known(0, 100, 0));
+    let at = asks(&mut device);
+    device.handle_disconnected(device.epoch(), at, Cause::Transport(ErrorKind::TimedOut));
+    reconnect(&mut device, Carrier::Stream, at);
+    assert_eq!(device.learned(), [known(0, 100, 200)]);
+}
