@@ -1,10 +1,11 @@
 //! The device's end of a link: dials, says who it is, asks for signs of life, and comes again.
 
+use crate::adaptive::{Adaptive, AdaptiveHeartbeat};
 use crate::auth::{self, Key};
 use crate::backoff::{Backoff, Delays};
 use crate::error::{Cause, Violation};
 use crate::event::{Epoch, State, Timer};
-use crate::heartbeat::Silence;
+use crate::heartbeat::{Pace, Silence};
 use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits};
 use crate::link::{Link, Role, sealed};
 use crate::outbox::Outbox;
@@ -35,6 +36,8 @@ pub struct DeviceConfig {
     pub backoff: Backoff,
     /// The bounds of its link.
     pub limits: Limits,
+    /// Whether it finds out for itself how rarely it may ask; see [`adaptive`](crate::adaptive).
+    pub adaptive: Option<AdaptiveHeartbeat>,
 }
 
 impl DeviceConfig {
@@ -46,7 +49,7 @@ impl DeviceConfig {
     pub fn new(id: &str) -> Result<Self, MessageError> {
         let id = DeviceId::new(id)?.as_str().into();
         let (token, backoff, limits) = (Bytes::new(), Backoff::RECONNECT, Limits::default());
-        Ok(Self { id, token, key: None, backoff, limits })
+        Ok(Self { id, token, key: None, backoff, limits, adaptive: None })
     }
 
     /// What the server may ask for besides; at most 255 bytes.
@@ -90,6 +93,7 @@ pub struct Device {
     replaced: bool,
     /// When the hello goes out again, on datagrams, and after how long the next time.
     repeat: Option<(Instant, Duration)>,
+    pub(crate) adaptive: Option<Box<Adaptive>>,
 }
 
 impl Role for Device {}
@@ -111,7 +115,7 @@ impl Link<Device> {
     }
 
     fn with_outbox(config: DeviceConfig, outbox: Outbox, seed: u64, now: Instant) -> Self {
-        let DeviceConfig { id, token, key, backoff, limits } = config;
+        let DeviceConfig { id, token, key, backoff, limits, adaptive } = config;
         let role = Device {
             id,
             token,
@@ -124,6 +128,7 @@ impl Link<Device> {
             hello_due: false,
             replaced: false,
             repeat: None,
+            adaptive: adaptive.as_ref().map(|adaptive| Box::new(Adaptive::new(adaptive))),
         };
         Self { wire: None, core: Core::new(Arc::new(limits), outbox, now), role }
     }
@@ -182,7 +187,20 @@ impl Device {
         (self.hello, self.hello_due, self.repeat) = (None, false, None);
         self.delays.answered(now);
         core.resume(now, &resume, ordered).map_err(Cause::Violation)?;
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_welcomed(now, heartbeat, ordered, &mut core.events);
+        }
         Ok(())
+    }
+
+    fn pace(&self, core: &Core) -> Pace {
+        let announced = Pace::announced(&core.limits);
+        self.adaptive.as_ref().map_or(announced, |adaptive| Pace {
+            interval: adaptive.interval(),
+            keep: adaptive.keep(announced.keep),
+            probe_timeout: adaptive.probe_timeout(announced.probe_timeout, core.heartbeat.round_trip().timeout()),
+            probes: announced.probes,
+        })
     }
 }
 
@@ -281,13 +299,32 @@ impl sealed::Role for Device {
         }
     }
 
+    fn heard(&mut self, core: &mut Core, now: Instant) {
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_heard(now, &mut core.events);
+        }
+    }
+
+    fn sent(&mut self, _: &mut Core, now: Instant) {
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_sent(now);
+        }
+    }
+
+    fn unread(&mut self) {
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_unread();
+        }
+    }
+
     fn silence_deadline(&self, core: &Core) -> Instant {
-        core.heartbeat.device_deadline(&core.limits)
+        core.heartbeat.device_deadline(&self.pace(core))
     }
 
     fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause> {
-        match core.heartbeat.device_silence(now, &core.limits) {
-            Silence::Dead => return Err(Cause::Silent { limit: core.limits.device_silence() }),
+        let pace = self.pace(core);
+        match core.heartbeat.device_silence(now, &pace) {
+            Silence::Dead => return Err(Cause::Silent { limit: pace.silence() }),
             Silence::Ask { suspect: true } => core.change(now, State::Suspect, None, ""),
             Silence::Ask { suspect: false } | Silence::Keep => {}
         }
@@ -298,6 +335,9 @@ impl sealed::Role for Device {
     #[expect(clippy::wildcard_enum_match_arm, reason = "after every other cause, also one to come, it tries as usual")]
     fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause> {
         (self.connect_due, self.hello, self.hello_due, self.repeat) = (false, None, false, None);
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_lost(now, cause, core.heartbeat.round_trip().timeout(), core.limits.probe_timeout);
+        }
         let unwanted = core.limits.unwanted;
         let hint = match cause {
             Cause::Refused { code: RefuseCode::UNAUTHORIZED, retry_after } => retry_after.max(unwanted),

@@ -119,7 +119,7 @@ pub enum Violation {
         /// The first number beyond.
         limit: u32,
     },
-    /// More PINGs in one heartbeat than any honest peer sends.
+    /// More PINGs in one heartbeat, or in 30 s of a longer one, than any honest peer sends.
     PingFlood {
         /// How many are allowed.
         limit: u32,

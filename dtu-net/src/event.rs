@@ -1,5 +1,6 @@
 //! What a link tells its owner.
 
+use crate::adaptive::{Learned, Network};
 use crate::error::{Cause, SkipCause};
 use bytes::Bytes;
 use core::fmt;
@@ -140,6 +141,13 @@ pub enum Event {
         bytes: u64,
         /// Why; of several added up, the first one.
         cause: SkipCause,
+    },
+    /// A device's search for its heartbeat has come to know its network better.
+    HeartbeatLearned(Learned),
+    /// There were too many networks to remember: what was learned of this one is forgotten.
+    NetworkForgotten {
+        /// Which.
+        network: Network,
     },
 }
 

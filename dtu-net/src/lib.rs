@@ -14,6 +14,7 @@
 //! | reconnect | by [`backoff`], which begins anew only after the server has answered and the connection was stable |
 //! | dirt | skipped, reported with its cause; where it took DATA with it, that is sent again |
 
+pub mod adaptive;
 pub mod auth;
 pub mod backoff;
 pub mod breaker;

@@ -66,6 +66,15 @@ pub(crate) mod sealed {
         /// Acts upon it. The error ends the connection.
         fn handle_timer(&mut self, core: &mut Core, now: Instant, timer: Timer) -> Result<(), Cause>;
 
+        /// A byte has come; the heartbeat does not know of it yet.
+        fn heard(&mut self, _core: &mut Core, _now: Instant) {}
+
+        /// Something has left.
+        fn sent(&mut self, _core: &mut Core, _now: Instant) {}
+
+        /// What comes is not read for now.
+        fn unread(&mut self) {}
+
         /// When the silence of the peer has to be acted upon.
         fn silence_deadline(&self, core: &Core) -> Instant;
 
@@ -89,8 +98,12 @@ impl<R: Role> Link<R> {
     /// Takes bytes of the stream, all of them.
     pub fn handle_bytes(&mut self, epoch: Epoch, now: Instant, bytes: &[u8]) {
         if !bytes.is_empty() && self.is_live(epoch) {
+            self.role.heard(&mut self.core, now);
             self.core.heard(now);
             self.drain(now, bytes);
+            if !self.core.wants_bytes() {
+                self.role.unread();
+            }
         }
     }
 
@@ -179,6 +192,7 @@ impl<R: Role> Link<R> {
             if !more || !Core::may_grow(out.len() - before, wire) {
                 let sent = out.len() > before;
                 if sent {
+                    self.role.sent(&mut self.core, now);
                     self.core.heartbeat.sent(now);
                 }
                 return sent;

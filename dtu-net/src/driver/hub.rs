@@ -86,6 +86,15 @@ impl Hub {
                 metrics::counter!("dtu_skipped_bytes_total", "cause" => cause.name()).increment(*bytes);
                 tracing::debug!(bytes, cause = %cause, "skipped");
             }
+            Event::HeartbeatLearned(learned) => {
+                metrics::counter!("dtu_heartbeat_learned_total").increment(1);
+                let (network, good, bad) = (learned.network.0, learned.good, learned.bad);
+                tracing::info!(network, ?good, ?bad, "heartbeat learned");
+            }
+            Event::NetworkForgotten { network } => {
+                metrics::counter!("dtu_networks_forgotten_total").increment(1);
+                tracing::info!(network = network.0, "network forgotten");
+            }
         });
         if !matches!(event, Event::Settled { .. }) {
             self.send(LinkEvent::Link { device: Arc::clone(device), epoch, event });

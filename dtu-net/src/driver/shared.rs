@@ -163,7 +163,10 @@ impl<R: Role> Inner<R> {
                     *self.last = change.clone();
                     self.changes += 1;
                 }
-                Event::Resumed(_) | Event::Skipped { .. } => {}
+                Event::Resumed(_)
+                | Event::Skipped { .. }
+                | Event::HeartbeatLearned(_)
+                | Event::NetworkForgotten { .. } => {}
             }
             let epoch = if let Event::State(change) = &event { change.epoch } else { self.link.epoch() };
             hub.tell(device, epoch, event);
