@@ -17,6 +17,7 @@
 pub mod auth;
 pub mod backoff;
 mod device;
+pub mod dial;
 #[cfg(feature = "tokio")]
 pub mod driver;
 mod error;

@@ -27,6 +27,15 @@ pub enum LinkEvent {
     /// A connection could not be accepted, for want of descriptors or memory; the server goes on after a pause. Or a UDP
     /// socket said so.
     AcceptFailed(std::io::ErrorKind),
+    /// A name was not looked up, or not in time. The dial goes on with the addresses of the last time.
+    LookupFailed {
+        /// Which of the client's targets, from 0.
+        endpoint: usize,
+        /// What the resolver said.
+        error: std::io::ErrorKind,
+        /// How many addresses there are of the last time; with none the dial has failed.
+        kept: usize,
+    },
     /// Datagrams did nothing. A server tells those of one cause added up, once in [`SWEEP`](super::server::SWEEP).
     Dropped(DroppedEvent),
 }
@@ -102,6 +111,13 @@ impl Hub {
         metrics::counter!("dtu_accept_failures_total").increment(1);
         tracing::warn!(%error, "cannot accept");
         self.send(LinkEvent::AcceptFailed(error.kind()));
+    }
+
+    pub(crate) fn lookup_failed(&self, endpoint: usize, target: &str, error: &std::io::Error, kept: usize) {
+        let answer = if kept > 0 { "kept" } else { "none" };
+        metrics::counter!("dtu_lookup_failures_total", "answer" => answer).increment(1);
+        tracing::warn!(endpoint, target, %error, kept, "a name was not looked up");
+        self.send(LinkEvent::LookupFailed { endpoint, error: error.kind(), kept });
     }
 
     /// They have been counted and traced one by one.

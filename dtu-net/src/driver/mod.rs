@@ -39,6 +39,7 @@ mod hub;
 mod linger;
 mod reception;
 mod registry;
+pub mod resolve;
 pub mod server;
 mod session;
 mod shared;
