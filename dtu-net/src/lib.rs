@@ -16,6 +16,7 @@
 
 pub mod auth;
 pub mod backoff;
+pub mod breaker;
 mod device;
 pub mod dial;
 #[cfg(feature = "tokio")]
@@ -33,6 +34,7 @@ pub mod limits;
 pub mod link;
 mod numbers;
 mod outbox;
+pub mod policy;
 pub mod rtt;
 mod server;
 mod state;
