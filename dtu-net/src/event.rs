@@ -125,6 +125,13 @@ pub enum Event {
     State(StateChange),
     /// After a connect: how the streams go on.
     Resumed(Resumption),
+    /// A device with several endpoints dials another one than before, or its first one.
+    Endpoint {
+        /// Which one, from 0.
+        index: usize,
+        /// The one before.
+        before: Option<usize>,
+    },
     /// `count` numbers from `first` on have reached their outcome.
     Settled {
         /// The first of them.
@@ -272,4 +279,6 @@ pub enum Timer {
     Drain,
     /// The session of a device that is away ends.
     Retention,
+    /// A better endpoint than the one in use is probed.
+    Probe,
 }

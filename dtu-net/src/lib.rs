@@ -23,6 +23,7 @@ pub mod dial;
 pub mod driver;
 mod error;
 mod event;
+pub mod failover;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -155,9 +155,12 @@ impl<R: Role> Link<R> {
                     self.finish(now);
                     Ok(())
                 }
-                Timer::Reconnect | Timer::Connect | Timer::Identify | Timer::Repeat | Timer::Retention => {
-                    self.role.handle_timer(&mut self.core, now, timer)
-                }
+                Timer::Reconnect
+                | Timer::Connect
+                | Timer::Identify
+                | Timer::Repeat
+                | Timer::Retention
+                | Timer::Probe => self.role.handle_timer(&mut self.core, now, timer),
             };
             self.settle(now, done);
         }
@@ -423,12 +426,13 @@ impl<R: Role> Link<R> {
 
     /// Ends the connection by this side's decision or the peer's word, with the last words that belong to it.
     #[expect(clippy::wildcard_enum_match_arm, reason = "only what this side decided is said to the peer")]
-    fn end(&mut self, now: Instant, cause: Cause) {
+    pub(crate) fn end(&mut self, now: Instant, cause: Cause) {
         let code = match &cause {
             Cause::Silent { .. } | Cause::NotIdentified { .. } => Some(CloseCode::TIMED_OUT),
             Cause::Violation(_) => Some(CloseCode::PROTOCOL),
             Cause::Replaced => Some(CloseCode::REPLACED),
             Cause::NoKey => Some(CloseCode::DONE),
+            Cause::MovedBack { .. } => Some(CloseCode::GOING_DOWN),
             _ => None,
         };
         if let (Some(code), Some(wire)) = (code, &self.wire) {

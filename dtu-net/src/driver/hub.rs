@@ -88,6 +88,12 @@ impl Hub {
                 metrics::counter!("dtu_connects_total", "resumed" => if receiving { "yes" } else { "no" }).increment(1);
                 tracing::debug!(receiving, sending, "streams go on");
             }
+            Event::Endpoint { index, before } => {
+                if before.is_some() {
+                    metrics::counter!("dtu_failover_total", "endpoint" => index.to_string()).increment(1);
+                }
+                tracing::info!(index, ?before, "endpoint chosen");
+            }
             Event::Settled { count, outcome, .. } => {
                 count_settled(*outcome, *count);
             }
@@ -118,6 +124,18 @@ impl Hub {
         metrics::counter!("dtu_lookup_failures_total", "answer" => answer).increment(1);
         tracing::warn!(endpoint, target, %error, kept, "a name was not looked up");
         self.send(LinkEvent::LookupFailed { endpoint, error: error.kind(), kept });
+    }
+
+    /// An endpoint was probed, or not reached by it: `error`.
+    pub(crate) fn probed(&self, endpoint: usize, error: Option<&std::io::Error>) {
+        let outcome = if error.is_none() { "answered" } else { "failed" };
+        let counter =
+            metrics::counter!("dtu_failover_probes_total", "endpoint" => endpoint.to_string(), "outcome" => outcome);
+        counter.increment(1);
+        match error {
+            None => tracing::debug!(endpoint, "probe answered"),
+            Some(error) => tracing::debug!(endpoint, %error, "probe failed"),
+        }
     }
 
     /// They have been counted and traced one by one.

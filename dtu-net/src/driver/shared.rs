@@ -160,7 +160,7 @@ impl<R: Role> Inner<R> {
                     *self.last = change.clone();
                     self.changes += 1;
                 }
-                Event::Resumed(_) | Event::Skipped { .. } => {}
+                Event::Resumed(_) | Event::Endpoint { .. } | Event::Skipped { .. } => {}
             }
             let epoch = if let Event::State(change) = &event { change.epoch } else { self.link.epoch() };
             hub.tell(device, epoch, event);
