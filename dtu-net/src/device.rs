@@ -4,7 +4,7 @@ use crate::auth::{self, Key};
 use crate::backoff::{Backoff, Delays};
 use crate::error::{Cause, Violation};
 use crate::event::{Epoch, Event, State, Timer};
-use crate::failover::{Failover, Plan, Probe, Verdict};
+use crate::failover::{Failover, MOVE, Plan, Probe, Verdict};
 use crate::heartbeat::Silence;
 use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits};
 use crate::link::{Link, Role, sealed};
@@ -93,6 +93,8 @@ pub struct Device {
     repeat: Option<(Instant, Duration)>,
     /// Where it dials, when it has several endpoints.
     failover: Option<Box<Failover>>,
+    /// The endpoint that it goes back to, and when at the latest.
+    moving: Option<(usize, Instant)>,
     /// The driver has not been told to make it yet.
     probe_due: Option<Probe>,
 }
@@ -130,6 +132,7 @@ impl Link<Device> {
             replaced: false,
             repeat: None,
             failover: None,
+            moving: None,
             probe_due: None,
         };
         Self { wire: None, core: Core::new(Arc::new(limits), outbox, now), role }
@@ -156,12 +159,15 @@ impl Link<Device> {
     }
 
     /// The endpoint was there, or not. When it has been there for long enough, the connection of now is ended, to go back to
-    /// it. What is said of a probe of an older connection does nothing.
+    /// it, as soon as all that was sent is acknowledged, at the latest after [`MOVE`]. What is said of a probe of an older connection does nothing.
     pub fn handle_probe(&mut self, now: Instant, probe: Probe, answered: bool) {
         let Some(failover) = &mut self.role.failover else { return };
         failover.handle_probe(now, probe, answered);
         if let Some(endpoint) = failover.poll_fail_back() {
-            self.end(now, Cause::MovedBack { endpoint });
+            // What the server has and did not acknowledge would come twice, here and there.
+            self.core.is_ending = true;
+            self.role.moving = Some((endpoint, now + MOVE));
+            self.settle(now, Ok(()));
         }
     }
 
@@ -292,7 +298,7 @@ impl sealed::Role for Device {
             }
             State::Connected | State::Suspect => {
                 let probe = self.failover.as_ref().and_then(|failover| failover.poll_timeout());
-                probe.map(|at| (at, Timer::Probe))
+                self.moving.map(|(_, at)| (at, Timer::Move)).or_else(|| probe.map(|at| (at, Timer::Probe)))
             }
             State::Closed => None,
         }
@@ -321,6 +327,7 @@ impl sealed::Role for Device {
                 Ok(())
             }
             Timer::Identify => Err(Cause::NotIdentified { limit: core.limits.identify }),
+            Timer::Move => self.moving.map_or(Ok(()), |(endpoint, _)| Err(Cause::MovedBack { endpoint })),
             Timer::Probe => {
                 self.probe_due = self.failover.as_mut().and_then(|failover| failover.poll_probe(now));
                 Ok(())
@@ -350,10 +357,15 @@ impl sealed::Role for Device {
         Ok(())
     }
 
+    fn leaves(&self, core: &Core) -> Option<Cause> {
+        let (endpoint, _) = self.moving.filter(|_| !core.outbox.is_owed())?;
+        Some(Cause::MovedBack { endpoint })
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "after every other cause, also one to come, it tries as usual")]
     fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause> {
         (self.connect_due, self.hello, self.hello_due, self.repeat) = (false, None, false, None);
-        self.probe_due = None;
+        (self.moving, self.probe_due, core.is_ending) = (None, None, false);
         let unwanted = core.limits.unwanted;
         let is_alone = self.failover.is_none();
         let hint = match cause {

@@ -281,4 +281,6 @@ pub enum Timer {
     Retention,
     /// A better endpoint than the one in use is probed.
     Probe,
+    /// The device goes back to it, although not everything is acknowledged.
+    Move,
 }

@@ -72,6 +72,11 @@ pub(crate) mod sealed {
         /// Acts upon it. The error ends the connection.
         fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause>;
 
+        /// Why the role ends the connection now, when it does.
+        fn leaves(&self, _: &Core) -> Option<Cause> {
+            None
+        }
+
         /// The connection is over: decides what follows. The error ends the link.
         fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause>;
     }
@@ -160,7 +165,8 @@ impl<R: Role> Link<R> {
                 | Timer::Identify
                 | Timer::Repeat
                 | Timer::Retention
-                | Timer::Probe => self.role.handle_timer(&mut self.core, now, timer),
+                | Timer::Probe
+                | Timer::Move => self.role.handle_timer(&mut self.core, now, timer),
             };
             self.settle(now, done);
         }
@@ -419,6 +425,9 @@ impl<R: Role> Link<R> {
         if let Err(cause) = done {
             self.end(now, cause);
         }
+        if let Some(cause) = self.role.leaves(&self.core) {
+            self.end(now, cause);
+        }
         if self.core.closing.is_some() && self.core.outbox.is_empty() && self.core.state != State::Closed {
             self.finish(now);
         }
@@ -426,7 +435,7 @@ impl<R: Role> Link<R> {
 
     /// Ends the connection by this side's decision or the peer's word, with the last words that belong to it.
     #[expect(clippy::wildcard_enum_match_arm, reason = "only what this side decided is said to the peer")]
-    pub(crate) fn end(&mut self, now: Instant, cause: Cause) {
+    fn end(&mut self, now: Instant, cause: Cause) {
         let code = match &cause {
             Cause::Silent { .. } | Cause::NotIdentified { .. } => Some(CloseCode::TIMED_OUT),
             Cause::Violation(_) => Some(CloseCode::PROTOCOL),

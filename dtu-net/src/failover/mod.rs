@@ -27,8 +27,8 @@
 //!
 //! While a device is connected to one endpoint, those of lower priority numbers are probed: a connection is made, by TLS where
 //! the endpoint has it, and dropped. When an endpoint has answered every probe for [`FailBack::hold`], and then for a time that
-//! is drawn from [`FailBack::spread`], the device ends its connection with CLOSE and GOING_DOWN, which keeps the session at
-//! the server it leaves, and goes there. A probe that fails begins it all anew, and counts as a failure of the endpoint. The move
+//! is drawn from [`FailBack::spread`], the device sends nothing new, waits at most [`MOVE`] until all it sent is acknowledged,
+//! ends its connection with CLOSE and GOING_DOWN, which keeps the session at the server it leaves, and goes there. A probe that fails begins it all anew, and counts as a failure of the endpoint. The move
 //! follows upon a probe that has just been answered. Two probes of one endpoint are at least half of [`FailBack::probe_every`]
 //! apart, and only one is under way at a time.
 //!
@@ -58,8 +58,8 @@ mod plan;
 mod verdict;
 
 pub use plan::{
-    ENDPOINTS_MAX, FailBack, FailoverConfig, FailoverError, Field, HOLD, PAUSE, PROBE_EVERY, PROBE_EVERY_MIN, Plan,
-    Rank, SPREAD,
+    ENDPOINTS_MAX, FailBack, FailoverConfig, FailoverError, Field, HOLD, MOVE, PAUSE, PROBE_EVERY, PROBE_EVERY_MIN,
+    Plan, Rank, SPREAD,
 };
 pub use verdict::Verdict;
 
@@ -198,7 +198,10 @@ impl Failover {
         let Some(health) = endpoints.get_mut(current) else { return };
         let held = health.held(now);
         match verdict {
-            Verdict::Broke if held => self.preferred = Some(current),
+            Verdict::Broke if held => {
+                // One that is about to be gone back to comes before.
+                self.preferred.get_or_insert(current);
+            }
             Verdict::Broke | Verdict::Failed => {
                 health.failed(now);
                 health.pause(now, Duration::ZERO, random);

@@ -22,6 +22,10 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(60);
 /// The shortest time between two probes that can be asked for.
 pub const PROBE_EVERY_MIN: Duration = Duration::from_millis(100);
 
+/// How long a device that goes back waits for what it has sent to be acknowledged by the server that it leaves. Nothing new is
+/// sent meanwhile. What is left then is sent again to the other server, and may come twice.
+pub const MOVE: Duration = Duration::from_secs(10);
+
 /// How long an endpoint that failed is left alone: half of 5 s to all of it, times 2 with each failure, at most a minute. The
 /// first is longer than the link's own first delays, so that another endpoint comes in between.
 pub const PAUSE: Backoff =
