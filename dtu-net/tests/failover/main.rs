@@ -5,6 +5,9 @@
 mod choice;
 mod fail_back;
 mod moves;
+#[allow(dead_code, reason = "shared with the tests of the machine, which use all of it")]
+#[path = "../machine/pair.rs"]
+mod pair;
 mod rules;
 
 use core::time::Duration;
