@@ -66,7 +66,8 @@ async fn chosen(events: &mut broadcast::Receiver<LinkEvent>) -> usize {
     .await
 }
 
-async fn cause(events: &mut broadcast::Receiver<LinkEvent>) -> Cause {
+/// The next loss.
+pub(crate) async fn cause(events: &mut broadcast::Receiver<LinkEvent>) -> Cause {
     next(events, |event| match event {
         Event::State(change) => change.cause,
         _ => None,
