@@ -126,6 +126,13 @@ pub enum Event {
     State(StateChange),
     /// After a connect: how the streams go on.
     Resumed(Resumption),
+    /// A device with several endpoints dials another one than before, or its first one.
+    Endpoint {
+        /// Which one, from 0.
+        index: usize,
+        /// The one before.
+        before: Option<usize>,
+    },
     /// `count` numbers from `first` on have reached their outcome.
     Settled {
         /// The first of them.
@@ -280,4 +287,8 @@ pub enum Timer {
     Drain,
     /// The session of a device that is away ends.
     Retention,
+    /// A better endpoint than the one in use is probed.
+    Probe,
+    /// The device goes back to it, although not everything is acknowledged.
+    Move,
 }

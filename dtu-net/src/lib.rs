@@ -20,11 +20,13 @@ pub mod backoff;
 pub mod breaker;
 pub mod controller;
 mod device;
+pub mod dial;
 pub mod door;
 #[cfg(feature = "tokio")]
 pub mod driver;
 mod error;
 mod event;
+pub mod failover;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -81,6 +81,11 @@ pub(crate) mod sealed {
         /// Acts upon it. The error ends the connection.
         fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause>;
 
+        /// Why the role ends the connection now, when it does.
+        fn leaves(&self, _: &Core) -> Option<Cause> {
+            None
+        }
+
         /// The connection is over: decides what follows. The error ends the link.
         fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause>;
     }
@@ -168,9 +173,13 @@ impl<R: Role> Link<R> {
                     self.finish(now);
                     Ok(())
                 }
-                Timer::Reconnect | Timer::Connect | Timer::Identify | Timer::Repeat | Timer::Retention => {
-                    self.role.handle_timer(&mut self.core, now, timer)
-                }
+                Timer::Reconnect
+                | Timer::Connect
+                | Timer::Identify
+                | Timer::Repeat
+                | Timer::Retention
+                | Timer::Probe
+                | Timer::Move => self.role.handle_timer(&mut self.core, now, timer),
             };
             self.settle(now, done);
         }
@@ -430,6 +439,9 @@ impl<R: Role> Link<R> {
         if let Err(cause) = done {
             self.end(now, cause);
         }
+        if let Some(cause) = self.role.leaves(&self.core) {
+            self.end(now, cause);
+        }
         if self.core.closing.is_some() && self.core.outbox.is_empty() && self.core.state != State::Closed {
             self.finish(now);
         }
@@ -443,6 +455,7 @@ impl<R: Role> Link<R> {
             Cause::Violation(_) => Some(CloseCode::PROTOCOL),
             Cause::Replaced => Some(CloseCode::REPLACED),
             Cause::NoKey => Some(CloseCode::DONE),
+            Cause::MovedBack { .. } => Some(CloseCode::GOING_DOWN),
             _ => None,
         };
         if let (Some(code), Some(wire)) = (code, &self.wire) {

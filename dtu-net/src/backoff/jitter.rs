@@ -52,7 +52,7 @@ impl Jitter {
 }
 
 /// Draws evenly from `shortest..=longest` by the high half of a product, with one number from `rng`.
-pub(super) fn draw(shortest: u64, longest: u64, rng: &mut impl Rng) -> u64 {
+pub(crate) fn draw(shortest: u64, longest: u64, rng: &mut impl Rng) -> u64 {
     let count = u128::from(longest - shortest) + 1;
     let offset = (u128::from(rng.next_u64()) * count) >> u64::BITS;
     shortest + offset as u64

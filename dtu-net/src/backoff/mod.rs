@@ -96,6 +96,7 @@ mod power;
 
 pub use delays::Delays;
 pub use jitter::Jitter;
+pub(crate) use jitter::draw;
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -219,6 +220,11 @@ impl Backoff {
     #[must_use]
     pub const fn cap(&self) -> Duration {
         self.cap
+    }
+
+    /// How long a link has to hold before attempts begin anew.
+    pub(crate) const fn stability(&self) -> Duration {
+        self.stable_after
     }
 
     /// The least that any delay can be: a tenth of the base, and never zero.

@@ -34,11 +34,14 @@
 mod accept;
 mod carriage;
 pub mod client;
+mod dial;
+mod endpoints;
 mod entrance;
 mod hub;
 mod linger;
 mod reception;
 mod registry;
+pub mod resolve;
 pub(crate) mod retry;
 pub mod server;
 mod session;
@@ -48,8 +51,11 @@ pub mod tls;
 mod turns;
 mod udp;
 mod waiters;
+mod way;
 
-pub use client::{Client, ClientConfig, Target};
+pub use client::{Client, ClientConfig};
+pub use dial::DialError;
+pub use endpoints::{Endpoint, Endpoints, Target};
 pub use entrance::{Bound, TurnedAway};
 pub use hub::{LinkEvent, RefusedEvent};
 pub use registry::Flapping;

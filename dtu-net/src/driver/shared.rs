@@ -164,6 +164,7 @@ impl<R: Role> Inner<R> {
                     self.changes += 1;
                 }
                 Event::Resumed(_)
+                | Event::Endpoint { .. }
                 | Event::Skipped { .. }
                 | Event::HeartbeatLearned(_)
                 | Event::NetworkForgotten { .. } => {}

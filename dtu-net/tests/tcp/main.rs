@@ -5,9 +5,11 @@
 mod bounds;
 mod comeback;
 mod data;
+mod dial;
 mod door;
 mod end;
 mod events;
+mod failover;
 mod relay;
 #[cfg(feature = "tls")]
 mod tls;
