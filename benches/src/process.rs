@@ -5,6 +5,7 @@ use core::fmt::Display;
 use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -97,6 +98,17 @@ pub fn serve(server: Server) -> io::Result<()> {
 /// Without /proc.
 pub fn own_processor_time() -> io::Result<Duration> {
     processor_time("self")
+}
+
+/// Lets this process, and those it starts from then on, open as many files as the system allows it; returns how many.
+///
+/// # Errors
+///
+/// When the system does not tell or does not let.
+pub fn raise_open_files() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
 }
 
 fn processor_time(pid: impl Display) -> io::Result<Duration> {
