@@ -1,6 +1,7 @@
 //! The device side on a stream of bytes: dial, register, keep, and come again.
 
 use super::carriage::Carriage;
+use super::dial;
 use super::hub::{Hub, LinkEvent};
 use super::linger::linger;
 use super::session::Session;
@@ -15,13 +16,13 @@ use crate::link::Link;
 use crate::store::{Kept, OutboxStore};
 use crate::wire::Carrier;
 use core::future::{pending, poll_fn};
+use core::net::IpAddr;
 use core::task::Poll;
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,13 +53,15 @@ pub struct ClientConfig {
     pub outbox: Option<(Kept, Box<dyn OutboxStore>)>,
     /// See [`EVENT_QUEUE`].
     pub event_queue: usize,
+    /// The address to dial from, for a device with several networks. Only targets of its family are dialled then.
+    pub local_ip: Option<IpAddr>,
 }
 
 impl ClientConfig {
     /// The configuration of a device with its outbox in memory.
     #[must_use]
     pub const fn new(device: DeviceConfig) -> Self {
-        Self { device, outbox: None, event_queue: EVENT_QUEUE }
+        Self { device, outbox: None, event_queue: EVENT_QUEUE, local_ip: None }
     }
 }
 
@@ -97,7 +100,7 @@ impl Client {
         let shared = Shared::new(device, link, hub.clone(), began);
         let session = Session::new(Arc::clone(&shared));
         let tasks = TaskTracker::new();
-        tasks.spawn(keep(shared, target, cancel, tasks.clone()));
+        tasks.spawn(keep(shared, Way { target, local_ip: config.local_ip }, cancel, tasks.clone()));
         tasks.close();
         Ok(Self { session, hub, tasks })
     }
@@ -122,8 +125,15 @@ impl Client {
     }
 }
 
+/// Where it dials, and from where.
+#[derive(Debug)]
+struct Way {
+    target: Target,
+    local_ip: Option<IpAddr>,
+}
+
 /// Keeps the link until it is closed.
-async fn keep(shared: Arc<Shared<Device>>, target: Target, cancel: CancellationToken, tasks: TaskTracker) {
+async fn keep(shared: Arc<Shared<Device>>, way: Way, cancel: CancellationToken, tasks: TaskTracker) {
     let closer = async {
         cancel.cancelled().await;
         shared.application(|inner| {
@@ -134,13 +144,13 @@ async fn keep(shared: Arc<Shared<Device>>, target: Target, cancel: CancellationT
     };
     tokio::select! {
         () = closer => {}
-        () = connect_again_and_again(&shared, &target, &tasks) => {}
+        () = connect_again_and_again(&shared, &way, &tasks) => {}
     }
 }
 
-async fn connect_again_and_again(shared: &Arc<Shared<Device>>, target: &Target, tasks: &TaskTracker) {
+async fn connect_again_and_again(shared: &Arc<Shared<Device>>, way: &Way, tasks: &TaskTracker) {
     while let Some(epoch) = wanted(shared).await {
-        if let Err(error) = connect(shared, epoch, target, tasks).await {
+        if let Err(error) = connect(shared, epoch, way, tasks).await {
             // The kind alone does not tell an unknown name from a wrong certificate.
             let (cause, reason) = (Cause::Transport(error.kind()), error.to_string());
             shared.task(|inner, now| inner.link.handle_broken(epoch, now, cause, &reason));
@@ -149,22 +159,23 @@ async fn connect_again_and_again(shared: &Arc<Shared<Device>>, target: &Target, 
 }
 
 /// Dials, and carries the link until the connection is over. The error is of the dial.
-async fn connect(shared: &Arc<Shared<Device>>, epoch: Epoch, target: &Target, tasks: &TaskTracker) -> io::Result<()> {
-    match target {
+async fn connect(shared: &Arc<Shared<Device>>, epoch: Epoch, way: &Way, tasks: &TaskTracker) -> io::Result<()> {
+    let local_ip = way.local_ip;
+    match &way.target {
         Target::Tcp(addr) => {
-            if let Some(stream) = in_time(shared, epoch, dial(addr)).await? {
+            if let Some(stream) = in_time(shared, epoch, dial::tcp(addr, local_ip)).await? {
                 carry(shared, epoch, stream, tasks).await;
             }
         }
         #[cfg(feature = "tls")]
         Target::Tls(addr, tls) => {
-            let dialled = async { tls.connect(dial(addr).await?).await };
+            let dialled = async { tls.connect(dial::tcp(addr, local_ip).await?).await };
             if let Some(stream) = in_time(shared, epoch, dialled).await? {
                 carry(shared, epoch, stream, tasks).await;
             }
         }
         Target::Udp(addr) => {
-            if let Some(socket) = in_time(shared, epoch, super::udp::client::dial(addr, epoch)).await? {
+            if let Some(socket) = in_time(shared, epoch, super::udp::client::dial(addr, local_ip, epoch)).await? {
                 super::udp::client::carry(shared, epoch, socket).await?;
             }
         }
@@ -182,13 +193,6 @@ async fn in_time<S>(
         dialled = dialled => dialled.map(Some),
         () = superseded(shared, epoch) => Ok(None),
     }
-}
-
-async fn dial(addr: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(addr).await?;
-    // Small frames leave at once. A socket that refuses the wish is slower, not wrong.
-    let _slower = stream.set_nodelay(true);
-    Ok(stream)
 }
 
 async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)

@@ -34,6 +34,7 @@
 mod accept;
 mod carriage;
 pub mod client;
+mod dial;
 mod hub;
 mod linger;
 mod reception;
@@ -48,6 +49,7 @@ mod udp;
 mod waiters;
 
 pub use client::{Client, ClientConfig, Target};
+pub use dial::DialError;
 pub use hub::{LinkEvent, RefusedEvent};
 pub use server::{Admission, Listen, Server, ServerConfig, ServerCounters};
 pub use session::{Receipt, Session, StateWatch};

@@ -4,6 +4,7 @@
 
 mod comeback;
 mod data;
+mod dial;
 mod door;
 mod end;
 mod events;
