@@ -55,13 +55,16 @@ pub struct ClientConfig {
     pub event_queue: usize,
     /// The address to dial from, for a device with several networks. Only targets of its family are dialled then.
     pub local_ip: Option<IpAddr>,
+    /// The beginning of the random numbers in its delays; drawn from the system by default. Two devices with one seed come back
+    /// together.
+    pub seed: Option<u64>,
 }
 
 impl ClientConfig {
     /// The configuration of a device with its outbox in memory.
     #[must_use]
     pub const fn new(device: DeviceConfig) -> Self {
-        Self { device, outbox: None, event_queue: EVENT_QUEUE, local_ip: None }
+        Self { device, outbox: None, event_queue: EVENT_QUEUE, local_ip: None, seed: None }
     }
 }
 
@@ -90,7 +93,16 @@ impl Client {
         if let Target::Udp(_) = &target {
             config.device.limits.max_datagram.get_or_insert(MAX_DATAGRAM);
         }
-        let (seed, began) = (getrandom::u64()?, now());
+        let way = Way { target, local_ip: config.local_ip };
+        let (client, shared) = Self::new(config)?;
+        client.tasks.spawn(keep(shared, cancel, way, client.tasks.clone()));
+        client.tasks.close();
+        Ok(client)
+    }
+
+    /// A client of which no task runs yet.
+    pub(super) fn new(config: ClientConfig) -> io::Result<(Self, Arc<Shared<Device>>)> {
+        let (seed, began) = (config.seed.map_or_else(getrandom::u64, Ok)?, now());
         let device: Arc<str> = config.device.id().into();
         let link = match config.outbox {
             Some((kept, store)) => Link::restored(config.device, kept, store, seed, began),
@@ -99,10 +111,11 @@ impl Client {
         let hub = Hub::new(config.event_queue);
         let shared = Shared::new(device, link, hub.clone(), began);
         let session = Session::new(Arc::clone(&shared));
-        let tasks = TaskTracker::new();
-        tasks.spawn(keep(shared, Way { target, local_ip: config.local_ip }, cancel, tasks.clone()));
-        tasks.close();
-        Ok(Self { session, hub, tasks })
+        Ok((Self { session, hub, tasks: TaskTracker::new() }, shared))
+    }
+
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
     }
 
     /// The hand on the link.
@@ -132,8 +145,24 @@ struct Way {
     local_ip: Option<IpAddr>,
 }
 
+/// How a device gets a connection.
+pub(super) trait Connect {
+    /// Dials, and carries the link until the connection is over. The error is of the dial.
+    fn connect(
+        &mut self,
+        shared: &Arc<Shared<Device>>,
+        epoch: Epoch,
+        tasks: &TaskTracker,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+}
+
 /// Keeps the link until it is closed.
-async fn keep(shared: Arc<Shared<Device>>, way: Way, cancel: CancellationToken, tasks: TaskTracker) {
+pub(super) async fn keep(
+    shared: Arc<Shared<Device>>,
+    cancel: CancellationToken,
+    mut way: impl Connect,
+    tasks: TaskTracker,
+) {
     let closer = async {
         cancel.cancelled().await;
         shared.application(|inner| {
@@ -144,13 +173,13 @@ async fn keep(shared: Arc<Shared<Device>>, way: Way, cancel: CancellationToken, 
     };
     tokio::select! {
         () = closer => {}
-        () = connect_again_and_again(&shared, &way, &tasks) => {}
+        () = connect_again_and_again(&shared, &mut way, &tasks) => {}
     }
 }
 
-async fn connect_again_and_again(shared: &Arc<Shared<Device>>, way: &Way, tasks: &TaskTracker) {
+async fn connect_again_and_again(shared: &Arc<Shared<Device>>, way: &mut impl Connect, tasks: &TaskTracker) {
     while let Some(epoch) = wanted(shared).await {
-        if let Err(error) = connect(shared, epoch, way, tasks).await {
+        if let Err(error) = way.connect(shared, epoch, tasks).await {
             // The kind alone does not tell an unknown name from a wrong certificate.
             let (cause, reason) = (Cause::Transport(error.kind()), error.to_string());
             shared.task(|inner, now| inner.link.handle_broken(epoch, now, cause, &reason));
@@ -158,33 +187,34 @@ async fn connect_again_and_again(shared: &Arc<Shared<Device>>, way: &Way, tasks:
     }
 }
 
-/// Dials, and carries the link until the connection is over. The error is of the dial.
-async fn connect(shared: &Arc<Shared<Device>>, epoch: Epoch, way: &Way, tasks: &TaskTracker) -> io::Result<()> {
-    let local_ip = way.local_ip;
-    match &way.target {
-        Target::Tcp(addr) => {
-            if let Some(stream) = in_time(shared, epoch, dial::tcp(addr, local_ip)).await? {
-                carry(shared, epoch, stream, tasks).await;
+impl Connect for Way {
+    async fn connect(&mut self, shared: &Arc<Shared<Device>>, epoch: Epoch, tasks: &TaskTracker) -> io::Result<()> {
+        let local_ip = self.local_ip;
+        match &self.target {
+            Target::Tcp(addr) => {
+                if let Some(stream) = in_time(shared, epoch, dial::tcp(addr, local_ip)).await? {
+                    carry(shared, epoch, stream, tasks).await;
+                }
+            }
+            #[cfg(feature = "tls")]
+            Target::Tls(addr, tls) => {
+                let dialled = async { tls.connect(dial::tcp(addr, local_ip).await?).await };
+                if let Some(stream) = in_time(shared, epoch, dialled).await? {
+                    carry(shared, epoch, stream, tasks).await;
+                }
+            }
+            Target::Udp(addr) => {
+                if let Some(socket) = in_time(shared, epoch, super::udp::client::dial(addr, local_ip, epoch)).await? {
+                    super::udp::client::carry(shared, epoch, socket).await?;
+                }
             }
         }
-        #[cfg(feature = "tls")]
-        Target::Tls(addr, tls) => {
-            let dialled = async { tls.connect(dial::tcp(addr, local_ip).await?).await };
-            if let Some(stream) = in_time(shared, epoch, dialled).await? {
-                carry(shared, epoch, stream, tasks).await;
-            }
-        }
-        Target::Udp(addr) => {
-            if let Some(socket) = in_time(shared, epoch, super::udp::client::dial(addr, local_ip, epoch)).await? {
-                super::udp::client::carry(shared, epoch, socket).await?;
-            }
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Dials as long as the link wants this connection; `None` when it does not any more.
-async fn in_time<S>(
+pub(super) async fn in_time<S>(
     shared: &Shared<Device>,
     epoch: Epoch,
     dialled: impl Future<Output = io::Result<S>>,
@@ -195,7 +225,7 @@ async fn in_time<S>(
     }
 }
 
-async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)
+pub(super) async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

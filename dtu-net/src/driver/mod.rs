@@ -37,6 +37,7 @@ pub mod client;
 mod dial;
 mod hub;
 mod linger;
+mod own_streams;
 mod reception;
 mod registry;
 pub mod server;

@@ -8,6 +8,7 @@ mod dial;
 mod door;
 mod end;
 mod events;
+mod own_streams;
 mod relay;
 #[cfg(feature = "tls")]
 mod tls;
