@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What only a fleet on real sockets has.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct RealArgs {
     /// How many DATA a device sends a second; 0 for devices that are silent.
     #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = rate)]
     rate: f64,

@@ -77,16 +77,31 @@ pub(super) struct Live {
     pub(super) up: Figure,
     pub(super) lost: Figure,
     pub(super) dials: Figure,
-    pub(super) sent: Figure,
     pub(super) acked: Figure,
 }
 
 impl Live {
-    /// The figures as a line; it fits 80 columns up to seven digits each.
+    /// The figures as a line; it fits 80 columns up to eight digits each.
     pub(super) fn line(&self, devices: u32) -> String {
-        let [up, lost, dials, sent, acked] =
-            [&self.up, &self.lost, &self.dials, &self.sent, &self.acked].map(Figure::read);
+        let [up, lost, dials, acked] = [&self.up, &self.lost, &self.dials, &self.acked].map(Figure::read);
         let up = up.saturating_sub(lost);
-        format!("up {up}/{devices}  lost {lost}  dials {dials}  sent {sent}  acked {acked}")
+        format!("up {up}/{devices}  lost {lost}  dials {dials}  acked {acked}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_tells_how_many_are_up_and_fits_80_columns() {
+        let live = Live::default();
+        (0..3).for_each(|_| live.up.count());
+        live.lost.count();
+        assert_eq!(live.line(5), "up 2/5  lost 1  dials 0  acked 0");
+        (0..7).for_each(|_| live.lost.count());
+        assert_eq!(live.line(5), "up 0/5  lost 8  dials 0  acked 0", "they are read one after the other");
+        let grown = 4 * "0000000".len();
+        assert!("9999.9 s  ".len() + live.line(1_000_000).len() + grown <= 80);
     }
 }

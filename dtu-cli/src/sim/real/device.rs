@@ -186,7 +186,6 @@ impl Device {
             Err(_) => return,
         }
         own.sent += 1;
-        self.plan.live.sent.count();
     }
 
     fn settle_oldest(&mut self, outcome: Outcome) {

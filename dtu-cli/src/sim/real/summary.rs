@@ -135,8 +135,11 @@ impl fmt::Display for Summary {
         self.times(f, "to the ACK", &self.acked_ms)?;
         self.times(f, "round trip", &self.round_trip_ms)?;
         let Total { taken, acked, expired, refused, abandoned, pending, off } = ledger;
-        writeln!(f, "  ledger      {taken} taken = {acked} acked + {expired} expired + {refused} refused")?;
-        writeln!(f, "              + {abandoned} abandoned + {pending} pending; {off} devices off")?;
+        writeln!(f, "  ledger      {taken} taken = {acked} acked + {expired} expired")?;
+        writeln!(f, "              + {refused} refused + {abandoned} abandoned + {pending} pending")?;
+        if *off > 0 {
+            writeln!(f, "              {off} devices counted otherwise than their links")?;
+        }
         if let Some(bytes) = self.peak_resident_bytes {
             writeln!(f, "  memory      {:.1} MB at the most, of this process", bytes as f64 / 1e6)?;
         }
@@ -154,8 +157,11 @@ impl fmt::Display for Summary {
 
 impl Summary {
     fn times(&self, f: &mut fmt::Formatter<'_>, name: &str, times: &Percentiles) -> fmt::Result {
-        let Percentiles { p50, p99, max } = times;
-        writeln!(f, "  {name:<12}half in {p50:.1} ms, 99 of 100 in {p99:.1} ms, all in {max:.1} ms")
+        if *times == Percentiles::default() {
+            return writeln!(f, "  {name:<12}none");
+        }
+        let [p50, p99, max] = [times.p50, times.p99, times.max].map(milliseconds);
+        writeln!(f, "  {name:<12}half in {p50} ms, 99 of 100 in {p99} ms, all in {max} ms")
     }
 
     fn causes(&self, f: &mut fmt::Formatter<'_>, name: &str, by_cause: &ByCause) -> fmt::Result {
@@ -164,5 +170,96 @@ impl Summary {
             write!(f, "{} {cause} {count}", if place == 0 { ":" } else { "," })?;
         }
         writeln!(f)
+    }
+}
+
+/// With one decimal where that says something.
+fn milliseconds(time: f64) -> String {
+    if time < 100.0 { format!("{time:.1}") } else { format!("{time:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dtu_net::Cause;
+
+    /// A device that sent three and was connected.
+    fn good() -> Story {
+        let mut story = Story { up_at_end: true, was_up: true, dials: 2, ..Story::default() };
+        (story.own.sent, story.own.acked, story.own.expired) = (3, 2, 1);
+        (story.ledger.taken, story.ledger.acked, story.ledger.expired) = (3, 2, 1);
+        story
+    }
+
+    fn summary(stories: &[Story]) -> Summary {
+        let devices = u32::try_from(stories.len()).unwrap();
+        let mut summary = Summary::new(7, devices, 0.5, Duration::from_secs(9), Some(Duration::from_millis(1500)));
+        stories.iter().for_each(|story| summary.add(story));
+        summary.conclude(&Books::default(), Some(5_000_000));
+        summary
+    }
+
+    #[test]
+    fn it_holds_when_every_device_is_up_and_every_ledger_is_right() {
+        let all = summary(&[good(), Story { dials: 5, round_trip: Some(Duration::from_millis(4)), ..good() }]);
+        assert!(all.holds(), "{all}");
+        assert_eq!(all.dials, Dials { total: 7, mean: 3.5, max: 5 });
+        assert_eq!((all.ledger.taken, all.ledger.acked, all.ledger.expired, all.up), (6, 4, 2, 2));
+        assert!((all.round_trip_ms.max - 4.0).abs() < 1e-9);
+        type Change = fn(&mut Story);
+        let changes: [(&str, Change); 6] = [
+            ("away", |story| story.up_at_end = false),
+            ("not counted by the link", |story| story.own.sent += 1),
+            ("other outcomes", |story| (story.own.acked, story.own.expired) = (1, 2)),
+            ("out of balance", |story| (story.ledger.taken, story.own.sent) = (4, 4)),
+            ("refused, by the link alone", |story| story.ledger.refused = 1),
+            ("without an outcome", |story| {
+                (story.own.sent, story.own.pending, story.ledger.taken, story.ledger.pending) = (4, 1, 4, 1);
+            }),
+        ];
+        for (what, change) in changes {
+            let mut wrong = good();
+            change(&mut wrong);
+            let summary = summary(&[good(), wrong]);
+            assert!(!summary.holds(), "{what}: {summary}");
+            assert!(summary.to_string().lines().last().unwrap().contains("NOT"), "{what}");
+        }
+        let mut one_too_few = summary(&[good()]);
+        one_too_few.devices = 2;
+        assert!(!one_too_few.holds());
+    }
+
+    #[test]
+    fn causes_are_told_each_with_its_count_and_refusals_by_their_code() {
+        let books = Books::default();
+        let refused = |code| Cause::Refused { code: dtu_proto::message::RefuseCode(code), retry_after: Duration::ZERO };
+        for cause in [refused(3), refused(3), refused(9), Cause::Disconnected] {
+            books.failed(Some(&cause));
+        }
+        books.lost(Some(&Cause::Disconnected));
+        let mut summary = summary(&[good()]);
+        summary.conclude(&books, None);
+        let text = summary.to_string();
+        for line in
+            ["refused     3: busy 2, code_9 1", "failed      1: disconnected 1", "lost        1: disconnected 1"]
+        {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_text_fits_80_columns() {
+        let mut summary = summary(&[good()]);
+        (summary.seed, summary.devices, summary.rate) = (u64::MAX, 1_000_000, 0.333);
+        (summary.up, summary.away, summary.never_up) = (1_000_000, 1_000_000, 1_000_000);
+        let times = Percentiles { p50: 86_400_000.0, p99: 86_400_000.0, max: 86_400_000.0 };
+        (summary.recovery_ms, summary.acked_ms) = (times, times);
+        let most = 999_999_999;
+        summary.ledger =
+            Total { taken: most, acked: most, expired: most, refused: most, abandoned: most, pending: most, off: most };
+        summary.missed_events = most;
+        for line in summary.to_string().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
     }
 }
