@@ -32,8 +32,17 @@ impl ServerProcess {
     ///
     /// When it does not come up.
     pub fn start(server: Server) -> io::Result<Self> {
+        Self::start_with(server, &[])
+    }
+
+    /// As [`start`](Self::start), with further arguments for this program.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub fn start_with(server: Server, args: &[&str]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([SERVE, server.name()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([SERVE, server.name()]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (stdin, stdout) = stdin.zip(stdout).expect("both are piped");
@@ -109,6 +118,15 @@ pub fn raise_open_files() -> io::Result<u64> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     Ok(hard)
+}
+
+/// Lets this process open no more than `files` files.
+///
+/// # Errors
+///
+/// When the system does not let.
+pub fn limit_open_files(files: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, files, files)?)
 }
 
 fn processor_time(pid: impl Display) -> io::Result<Duration> {
