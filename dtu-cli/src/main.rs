@@ -4,8 +4,11 @@ mod chaos;
 mod connect;
 mod decode;
 mod demo;
+mod progress;
 mod serve;
+mod sim;
 mod stop;
+mod times;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,6 +28,7 @@ enum Command {
     Connect(connect::Args),
     Demo(demo::Args),
     Chaos(chaos::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         Command::Connect(args) => connect::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Sim(args) => sim::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         // One line: the causes are joined, and no backtrace.

@@ -13,7 +13,7 @@ use super::{now, random_stream};
 use crate::device::{Device, DeviceConfig};
 use crate::error::Cause;
 use crate::event::{Epoch, State};
-use crate::failover::FailoverConfig;
+use crate::failover::{FailoverConfig, Plan};
 use crate::limits::MAX_DATAGRAM;
 use crate::link::Link;
 use crate::store::{Kept, OutboxStore};
@@ -51,6 +51,9 @@ pub struct ClientConfig {
     pub resolver: Option<Arc<dyn Resolve>>,
     /// How endpoints are judged, where there are several.
     pub failover: FailoverConfig,
+    /// The beginning of the random numbers in its delays; drawn from the system by default. Two devices with one seed come back
+    /// together.
+    pub seed: Option<u64>,
 }
 
 impl ClientConfig {
@@ -64,6 +67,7 @@ impl ClientConfig {
             local_ip: None,
             resolver: None,
             failover: FailoverConfig::DEFAULT,
+            seed: None,
         }
     }
 }
@@ -103,24 +107,34 @@ impl Client {
         if endpoints.has_datagrams() {
             config.device.limits.max_datagram.get_or_insert(MAX_DATAGRAM);
         }
-        let (seed, began) = (getrandom::u64()?, now());
+        let resolver = config.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
+        let local_ip = config.local_ip;
+        let (client, shared) = Self::new(config, plan.as_ref())?;
+        let ways = Ways(endpoints.into_ways(local_ip, &resolver, &client.hub));
+        client.tasks.spawn(keep(shared, cancel, ways, client.tasks.clone()));
+        client.tasks.close();
+        Ok(client)
+    }
+
+    /// A client of which no task runs yet.
+    pub(super) fn new(config: ClientConfig, plan: Option<&Plan>) -> io::Result<(Self, Arc<Shared<Device>>)> {
+        let (seed, began) = (config.seed.map_or_else(getrandom::u64, Ok)?, now());
         let device: Arc<str> = config.device.id().into();
         let mut link = match config.outbox {
             Some((kept, store)) => Link::restored(config.device, kept, store, seed, began),
             None => Link::device(config.device, random_stream()?, seed, began),
         };
         if let Some(plan) = plan {
-            link = link.fail_over(&plan, seed, began);
+            link = link.fail_over(plan, seed, began);
         }
         let hub = Hub::new(config.event_queue);
         let shared = Shared::new(device, link, hub.clone(), began);
         let session = Session::new(Arc::clone(&shared));
-        let tasks = TaskTracker::new();
-        let resolver = config.resolver.unwrap_or_else(|| Arc::new(SystemResolver));
-        let ways = endpoints.into_ways(config.local_ip, &resolver, &hub);
-        tasks.spawn(keep(shared, ways, cancel, tasks.clone()));
-        tasks.close();
-        Ok(Self { session, hub, tasks })
+        Ok((Self { session, hub, tasks: TaskTracker::new() }, shared))
+    }
+
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
     }
 
     /// The hand on the link.
@@ -143,8 +157,27 @@ impl Client {
     }
 }
 
+/// How a device gets a connection.
+pub(super) trait Connect {
+    /// Dials, and carries the link until the connection is over. The error is of the dial.
+    fn connect(
+        &mut self,
+        shared: &Arc<Shared<Device>>,
+        epoch: Epoch,
+        tasks: &TaskTracker,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Those to its endpoints, in their order.
+struct Ways(Vec<Way>);
+
 /// Keeps the link until it is closed.
-async fn keep(shared: Arc<Shared<Device>>, mut ways: Vec<Way>, cancel: CancellationToken, tasks: TaskTracker) {
+pub(super) async fn keep(
+    shared: Arc<Shared<Device>>,
+    cancel: CancellationToken,
+    mut way: impl Connect,
+    tasks: TaskTracker,
+) {
     let closer = async {
         cancel.cancelled().await;
         shared.application(|inner| {
@@ -155,13 +188,13 @@ async fn keep(shared: Arc<Shared<Device>>, mut ways: Vec<Way>, cancel: Cancellat
     };
     tokio::select! {
         () = closer => {}
-        () = connect_again_and_again(&shared, &mut ways, &tasks) => {}
+        () = connect_again_and_again(&shared, &mut way, &tasks) => {}
     }
 }
 
-async fn connect_again_and_again(shared: &Arc<Shared<Device>>, ways: &mut [Way], tasks: &TaskTracker) {
+async fn connect_again_and_again(shared: &Arc<Shared<Device>>, way: &mut impl Connect, tasks: &TaskTracker) {
     while let Some(epoch) = wanted(shared).await {
-        if let Err(error) = connect(shared, epoch, ways, tasks).await {
+        if let Err(error) = way.connect(shared, epoch, tasks).await {
             // The kind alone does not tell an unknown name from a wrong certificate.
             let (cause, reason) = (Cause::Transport(error.kind()), error.to_string());
             shared.task(|inner, now| inner.link.handle_broken(epoch, now, cause, &reason));
@@ -169,33 +202,35 @@ async fn connect_again_and_again(shared: &Arc<Shared<Device>>, ways: &mut [Way],
     }
 }
 
-/// Dials, and carries the link until the connection is over. The error is of the dial.
-async fn connect(shared: &Arc<Shared<Device>>, epoch: Epoch, ways: &mut [Way], tasks: &TaskTracker) -> io::Result<()> {
-    let look = |inner: &mut Inner<Device>| (inner.link.endpoint(), inner.link.limits().connect, welcomes(inner));
-    let (endpoint, limit, before) = shared.application(|inner| (look(inner), false));
-    let way = ways.get_mut(endpoint).expect("the link chooses among as many endpoints as there are ways");
-    let Some(road) = in_time(shared, epoch, way.dial(limit)).await? else { return Ok(()) };
-    let carried = async {
-        match road {
-            Road::Tcp(stream) => carry(shared, epoch, stream, tasks).await,
-            #[cfg(feature = "tls")]
-            Road::Tls(stream) => carry(shared, epoch, stream, tasks).await,
-            Road::Udp(socket) => super::udp::client::carry(shared, epoch, socket).await?,
+impl Connect for Ways {
+    async fn connect(&mut self, shared: &Arc<Shared<Device>>, epoch: Epoch, tasks: &TaskTracker) -> io::Result<()> {
+        let Self(ways) = self;
+        let look = |inner: &mut Inner<Device>| (inner.link.endpoint(), inner.link.limits().connect, welcomes(inner));
+        let (endpoint, limit, before) = shared.application(|inner| (look(inner), false));
+        let way = ways.get_mut(endpoint).expect("the link chooses among as many endpoints as there are ways");
+        let Some(road) = in_time(shared, epoch, way.dial(limit)).await? else { return Ok(()) };
+        let carried = async {
+            match road {
+                Road::Tcp(stream) => carry(shared, epoch, stream, tasks).await,
+                #[cfg(feature = "tls")]
+                Road::Tls(stream) => carry(shared, epoch, stream, tasks).await,
+                Road::Udp(socket) => super::udp::client::carry(shared, epoch, socket).await?,
+            }
+            Ok(())
+        };
+        // The connection looks at its timers first, and this at what has become due by them: they are one task.
+        let carried = tokio::select! {
+            biased;
+            carried = carried => carried,
+            never = probes(shared, ways, tasks) => match never {},
+        };
+        if shared.application(|inner| (welcomes(inner) > before, false))
+            && let Some(way) = ways.get_mut(endpoint)
+        {
+            way.welcomed();
         }
-        Ok(())
-    };
-    // The connection looks at its timers first, and this at what has become due by them: they are one task.
-    let carried = tokio::select! {
-        biased;
-        carried = carried => carried,
-        never = probes(shared, ways, tasks) => match never {},
-    };
-    if shared.application(|inner| (welcomes(inner) > before, false))
-        && let Some(way) = ways.get_mut(endpoint)
-    {
-        way.welcomed();
+        carried
     }
-    carried
 }
 
 /// How often the link was let in so far.
@@ -235,7 +270,7 @@ async fn probes(shared: &Shared<Device>, ways: &mut [Way], tasks: &TaskTracker) 
 }
 
 /// Dials as long as the link wants this connection; `None` when it does not any more.
-async fn in_time<S>(
+pub(super) async fn in_time<S>(
     shared: &Shared<Device>,
     epoch: Epoch,
     dialled: impl Future<Output = io::Result<S>>,
@@ -246,7 +281,7 @@ async fn in_time<S>(
     }
 }
 
-async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)
+pub(super) async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -39,6 +39,7 @@ mod endpoints;
 mod entrance;
 mod hub;
 mod linger;
+mod own_streams;
 mod reception;
 mod registry;
 pub mod resolve;

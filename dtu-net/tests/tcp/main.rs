@@ -10,6 +10,7 @@ mod door;
 mod end;
 mod events;
 mod failover;
+mod own_streams;
 mod relay;
 #[cfg(feature = "tls")]
 mod tls;
