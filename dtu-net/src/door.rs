@@ -14,9 +14,9 @@
 //!
 //! | | rule |
 //! |---|---|
-//! | rate | counted in windows of [`WINDOW`]. A window in which always some waited shows what the server can do, and the estimate goes halfway down to it, or up to it at once; any other shows only what was asked for, and can only raise it |
+//! | rate | counted in windows of [`WINDOW`]. A window in which always somebody waited shows what the server can do, and the estimate goes halfway down to it, or up to it at once; any other shows only what was asked for, and can only raise it |
 //! | limit | rate × patience, from `min_waiting` to `max_unidentified`. Who is under way does not count: a slow network is not a slow server |
-//! | appointments | one place each `1 / rate`, behind those that wait; a sixteenth denser, as devices come up to an eighth late. When the queue runs low before the appointments do, they are not kept, and half of the time is given anew |
+//! | appointments | one place each `1 / rate`, behind those that wait; a third denser: who comes too early costs one more REFUSE, an idle server costs everybody time, and devices come up to an eighth late. What refusing takes is added to the measured rate, as nobody is to be refused by then. When the queue runs low before the appointments do, they are not kept, and half of the time is given anew |
 //!
 //! [`Delays::next_at_least`]: crate::backoff::Delays::next_at_least
 
@@ -47,7 +47,13 @@ pub const WINDOW: Duration = Duration::from_millis(500);
 const SHORTEST: u64 = 1_000;
 
 /// The part of the time between two appointments that is left out.
-const DENSER: u64 = 16;
+const DENSER: u64 = 3;
+
+/// What a REFUSE costs the server at most, in nanoseconds of its time: accept, write, close.
+const REFUSE_COST: u64 = 50_000;
+
+/// At least this part of a window counts as time for those that were served, however many were refused.
+const SERVING: u64 = 8;
 
 /// A queue below this part of its limit runs low.
 const LOW: usize = 4;
@@ -96,15 +102,17 @@ impl Default for DoorLimits {
 /// for _ in 0..200 {
 ///     assert_eq!(door.handle_arrival(now), Ok(()));
 /// }
-/// // The next one shall come when they are through, and the one behind it about a hundredth of a second later.
-/// assert_eq!(door.handle_arrival(now), Err(Duration::from_micros(2_009_375)));
-/// assert_eq!(door.handle_arrival(now), Err(Duration::from_micros(2_018_750)));
+/// // The next one shall come when they are through, and the one behind it two thirds of a hundredth of a second later.
+/// assert_eq!(door.handle_arrival(now), Err(Duration::from_nanos(2_006_666_667)));
+/// assert_eq!(door.handle_arrival(now), Err(Duration::from_nanos(2_013_333_334)));
 /// ```
 #[derive(Debug)]
 pub struct Door {
     limits: DoorLimits,
     /// The time that one registration takes, in nanoseconds.
     interval: u64,
+    /// The same when nobody is to be refused.
+    undisturbed: u64,
     waiting: usize,
     under_way: usize,
     /// The appointment given last.
@@ -116,8 +124,10 @@ pub struct Door {
 struct Window {
     began: Instant,
     served: u64,
-    /// The queue ran low at some time in it.
+    /// The queue ran low at some time in it, or nobody waited at all.
     ran_low: bool,
+    ran_empty: bool,
+    refused: u64,
 }
 
 impl Door {
@@ -125,8 +135,8 @@ impl Door {
     #[must_use]
     pub fn new(limits: DoorLimits, now: Instant) -> Self {
         let interval = (1_000_000_000 / u64::from(limits.initial_rate.max(1))).max(SHORTEST);
-        let window = Window { began: now, served: 0, ran_low: true };
-        Self { limits, interval, waiting: 0, under_way: 0, turn: now, window }
+        let window = Window { began: now, served: 0, ran_low: true, ran_empty: true, refused: 0 };
+        Self { limits, interval, undisturbed: interval, waiting: 0, under_way: 0, turn: now, window }
     }
 
     /// A connection came, and waits from now on.
@@ -198,8 +208,9 @@ impl Door {
     /// Gives the place behind all others.
     fn appoint(&mut self, now: Instant) -> Duration {
         let waiting = u64::try_from(self.waiting).unwrap_or(u64::MAX);
-        let through = now + Duration::from_nanos(self.interval.saturating_mul(waiting)).min(self.limits.hint_max);
-        let next = Duration::from_nanos(self.interval - self.interval / DENSER);
+        let through = now + Duration::from_nanos(self.undisturbed.saturating_mul(waiting)).min(self.limits.hint_max);
+        self.window.refused += 1;
+        let next = Duration::from_nanos(self.undisturbed - self.undisturbed / DENSER);
         self.turn = (self.turn.max(through) + next).min(now + self.limits.hint_max);
         // Zero would be no appointment.
         self.turn.saturating_duration_since(now).max(Duration::from_millis(1))
@@ -209,17 +220,22 @@ impl Door {
     fn roll(&mut self, now: Instant) {
         let runs_low = self.waiting < self.limit().div_ceil(LOW);
         self.window.ran_low |= runs_low;
+        self.window.ran_empty |= self.waiting == 0;
         let elapsed = now.saturating_duration_since(self.window.began);
         if elapsed < WINDOW {
             return;
         }
-        let next = Window { began: now, served: 0, ran_low: runs_low };
-        let Window { served, ran_low, .. } = mem::replace(&mut self.window, next);
-        let measured = (nanos(elapsed) / served.max(1)).max(SHORTEST);
-        if !ran_low && measured > self.interval {
-            self.interval = self.interval.midpoint(measured);
-        } else if served > 0 {
-            self.interval = self.interval.min(measured);
+        let next = Window { began: now, served: 0, ran_low: runs_low, ran_empty: self.waiting == 0, refused: 0 };
+        let Window { served, ran_low, ran_empty, refused, .. } = mem::replace(&mut self.window, next);
+        let all = nanos(elapsed);
+        let serving = all.saturating_sub(refused.saturating_mul(REFUSE_COST)).max(all / SERVING);
+        for (interval, time) in [(&mut self.interval, all), (&mut self.undisturbed, serving)] {
+            let measured = (time / served.max(1)).max(SHORTEST);
+            if !ran_empty && measured > *interval {
+                *interval = interval.midpoint(measured);
+            } else if served > 0 {
+                *interval = (*interval).min(measured);
+            }
         }
         if ran_low {
             self.turn = now + self.turn.saturating_duration_since(now) / 2;
@@ -321,6 +337,29 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_server_with_a_short_queue_is_found_out() {
+        // Ten a second more than it serves: the queue never comes near the limit of a fast one.
+        let mut scene = Scene::new(DoorLimits::default());
+        for _ in 0..400 {
+            scene.run(1, 20 * MILLISECOND, 6);
+            scene.run(99, 20 * MILLISECOND, 0);
+        }
+        assert!((45..=60).contains(&scene.door.rate()), "{}", scene.door.rate());
+        assert!(scene.door.waiting() <= 130, "{}", scene.door.waiting());
+    }
+
+    #[test]
+    fn appointments_are_for_a_server_that_has_nobody_to_refuse() {
+        let mut scene = Scene::new(DoorLimits { initial_rate: 500, ..DoorLimits::default() });
+        // Ten a millisecond are refused for 50 us each: half of the time is left for those that wait.
+        scene.run(5_000, 4 * MILLISECOND, 10);
+        assert!((240..=260).contains(&scene.door.rate()), "{}", scene.door.rate());
+        let hints: Vec<_> = (0..20).filter_map(|_| scene.door.handle_arrival(scene.now).err()).collect();
+        let step = hints[1] - hints[0];
+        assert!((1_200..=1_500).contains(&step.as_micros()), "two thirds of 2 ms, and not of 4: {step:?}");
+    }
+
+    #[test]
     fn who_waits_for_its_peer_takes_no_place_in_the_queue_but_one_among_the_unidentified() {
         let mut scene = Scene::new(DoorLimits { max_unidentified: 300, initial_rate: 50, ..DoorLimits::default() });
         for _ in 0..300 {
@@ -342,7 +381,7 @@ mod tests {
 
     #[test]
     fn appointments_are_one_behind_the_other_at_the_measured_rate_and_bounded() {
-        let limits = DoorLimits { initial_rate: 500, hint_max: Duration::from_secs(60), ..DoorLimits::default() };
+        let limits = DoorLimits { initial_rate: 500, hint_max: Duration::from_secs(40), ..DoorLimits::default() };
         let mut scene = Scene::new(limits);
         let turns = |scene: &mut Scene, count: u32| -> Vec<Duration> {
             (0..count).filter_map(|_| scene.door.handle_arrival(scene.now).err()).collect()
@@ -350,8 +389,8 @@ mod tests {
         assert!(turns(&mut scene, 1_000).is_empty());
         let hints = turns(&mut scene, 40_000);
         assert_eq!(hints.len(), 40_000);
-        assert_eq!(hints[0], 2 * Duration::from_secs(1) + Duration::from_micros(1_875));
-        let step = Duration::from_micros(1_875);
+        let step = Duration::from_nanos(1_333_334);
+        assert_eq!(hints[0], Duration::from_secs(2) + step);
         assert!(hints.windows(2).all(|pair| pair[1] - pair[0] == step || pair[1] == limits.hint_max));
         assert_eq!(hints.last(), Some(&limits.hint_max));
     }
@@ -361,7 +400,7 @@ mod tests {
         let mut scene = Scene::new(DoorLimits { initial_rate: 500, ..DoorLimits::default() });
         scene.run(1, 2 * MILLISECOND, 20_000);
         let far = scene.refused.last().copied();
-        assert!(far > Some(Duration::from_secs(30)), "{far:?}");
+        assert!(far > Some(Duration::from_secs(20)), "{far:?}");
         // All who wait are served, and nobody comes: after some windows the schedule is empty.
         scene.run(10_000, 2 * MILLISECOND, 0);
         scene.run(7_000, 2 * MILLISECOND, 1);
