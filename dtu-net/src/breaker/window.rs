@@ -42,17 +42,36 @@ impl Window {
         }
     }
 
-    /// Counts a call. Gives the failures and the calls of the window when they are too many.
-    pub(super) fn record(&mut self, is_failure: bool, now: Instant) -> Option<(u64, u64)> {
+    /// Counts a success at `now`.
+    pub(super) fn succeeded(&mut self, now: Instant) {
         self.advance(now);
-        let slot = (self.tick % PARTS) as usize;
-        for part in [&mut self.parts[slot], &mut self.sum] {
-            part.calls += 1;
-            part.failures += u64::from(is_failure);
-        }
+        self.add(1, 0);
+    }
+
+    /// Counts a failure at `now`. Gives the failures and the calls of the window when they are too many.
+    pub(super) fn failed(&mut self, now: Instant) -> Option<(u64, u64)> {
+        self.advance(now);
+        self.add(1, 1);
         let Part { calls, failures } = self.sum;
         let is_over = failures * u64::from(PERMILLE) >= calls * u64::from(self.rate.permille);
         (calls >= u64::from(self.rate.min_calls) && is_over).then_some((failures, calls))
+    }
+
+    /// Counts successes that came while this part was running.
+    pub(super) fn absorb(&mut self, successes: u64) {
+        self.add(successes, 0);
+    }
+
+    /// When the part that runs is over.
+    pub(super) fn part_end(&self) -> Instant {
+        self.began + self.part_began + self.part
+    }
+
+    fn add(&mut self, calls: u64, failures: u64) {
+        for part in [&mut self.parts[(self.tick % PARTS) as usize], &mut self.sum] {
+            part.calls += calls;
+            part.failures += failures;
+        }
     }
 
     /// Moves on to `now`. A call that comes with a time slightly before is counted in the part that runs; when the time
