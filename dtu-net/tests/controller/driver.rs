@@ -1,4 +1,5 @@
 //! The controller on tokio's paused clock.
+#![expect(clippy::disallowed_methods, reason = "the clock is paused, and the test measures on it")]
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
@@ -156,7 +157,7 @@ async fn cancel_and_remove_end_what_runs() {
 async fn the_token_ends_everything_and_leaves_no_task() {
     let (controller, world, token) = begin(SchedulerConfig::DEFAULT);
     let handles = [Do::Hang, Do::Succeed(3)].map(|what| controller.submit(job(what)).unwrap());
-    sleep(1500 * Duration::from_millis(1)).await;
+    sleep(Duration::from_millis(1500)).await;
     token.cancel();
     controller.stopped().await;
     assert_eq!(world.running.load(Ordering::SeqCst), 0);

@@ -247,7 +247,7 @@ impl Model {
                     Outcome::InDoubt => assert!(!known.repeatable && !unsent),
                     Outcome::Exhausted => assert_eq!(attempt, MAX_ATTEMPTS),
                     Outcome::Expired => assert!(known.deadline.is_some()),
-                    other => panic!("{other}"),
+                    _ => panic!("{outcome}"),
                 }
                 known.expected = Some(outcome);
             }
@@ -293,7 +293,7 @@ impl Model {
             // By a timeout, or by a restart.
             Outcome::InDoubt if known.expected.is_none() => assert!(!known.repeatable && known.attempts > 0),
             Outcome::Exhausted if known.expected.is_none() => assert_eq!(known.attempts, MAX_ATTEMPTS),
-            other => assert_eq!(Some(other), known.expected),
+            _ => assert_eq!(Some(outcome), known.expected),
         }
         self.ended += 1;
     }
