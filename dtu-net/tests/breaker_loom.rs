@@ -191,19 +191,64 @@ fn a_success_takes_back_failures_and_never_an_opening() {
     });
 }
 
+fn rate(permille: u16, min_calls: u32) -> BreakerConfig {
+    let rate = FailureRate { window: Duration::from_secs(10), permille, min_calls };
+    BreakerConfig::DEFAULT.rate(rate).unwrap().without_consecutive().unwrap()
+}
+
+/// All interleavings that take the processor from a running thread three times at most: those of a tally and a lock
+/// together are too many.
+fn with_three_preemptions(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(run);
+}
+
 #[test]
-fn every_success_is_counted_in_a_rate() {
-    loom::model(|| {
+fn every_result_is_counted_once_in_a_rate() {
+    for config in [rate(500, 4), rate(500, 4).consecutive(3).unwrap()] {
+        with_three_preemptions(move || {
+            let now = start();
+            let breaker = Arc::new(Breaker::new(config, now));
+            let succeed = move |breaker: &Arc<Breaker>| breaker.acquire(now).unwrap().succeed(now);
+            let fail = move |breaker: &Arc<Breaker>| breaker.acquire(now).unwrap().fail(now);
+            let threads = [spawn(&breaker, succeed), spawn(&breaker, fail)];
+            succeed(&breaker);
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            // Two of four open it; of three, or two of five, would not.
+            assert_eq!(breaker.state(now), BreakerState::Closed);
+            fail(&breaker);
+            assert!(is_open(&breaker, now));
+        });
+    }
+}
+
+#[test]
+fn a_success_of_before_does_not_count_in_a_rate() {
+    with_three_preemptions(|| {
         let now = start();
-        let rate = FailureRate { window: Duration::from_secs(10), permille: 334, min_calls: 1 };
-        let config = BreakerConfig::DEFAULT.rate(rate).unwrap().without_consecutive().unwrap();
-        let breaker = Arc::new(Breaker::new(config, now));
-        let call = move |breaker: &Arc<Breaker>| breaker.acquire(now).unwrap().succeed(now);
-        let threads = [spawn(&breaker, call), spawn(&breaker, call)];
+        let breaker = Arc::new(Breaker::new(rate(1000, 1), now));
+        let old = [(); 2].map(|()| breaker.acquire_owned(now).unwrap());
+        let threads = old.map(|permit| spawn(&breaker, move |_| permit.succeed(now)));
+        breaker.reset(now);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         breaker.acquire(now).unwrap().fail(now);
-        // One of three is below 334 in a thousand, one of two would not be.
-        assert_eq!(breaker.state(now), BreakerState::Closed);
+        assert!(is_open(&breaker, now));
+    });
+}
+
+#[test]
+fn successes_are_counted_while_the_window_moves_on() {
+    with_three_preemptions(|| {
+        let began = start();
+        let breaker = Arc::new(Breaker::new(rate(500, 4), began));
+        let later = began + Duration::from_secs(1);
+        let threads =
+            [began, later].map(|now| spawn(&breaker, move |breaker| breaker.acquire(now).unwrap().succeed(now)));
+        breaker.acquire(later).unwrap().fail(later);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        breaker.acquire(later).unwrap().fail(later);
+        assert!(is_open(&breaker, later));
     });
 }
 

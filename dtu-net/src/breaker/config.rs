@@ -31,7 +31,7 @@ pub const MIN_CALLS_MAX: u32 = 1_000_000;
 /// All of a thousand.
 pub const PERMILLE: u16 = 1_000;
 
-/// A rate of failures that opens a breaker.
+/// A rate of failures that opens a breaker. It is looked at with each failure; a success opens none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureRate {
     /// The time over which calls are counted; it moves on in tenths of itself. From [`WINDOW_MIN`] to

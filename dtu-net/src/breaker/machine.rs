@@ -3,8 +3,8 @@
 use super::PROBES_OUT;
 use super::config::BreakerConfig;
 use super::event::{BreakerCounters, BreakerEvent, BreakerState, Change, EventQueue, Refused, RefusedCause};
-use super::permit::{Ticket, Word};
 use super::window::Window;
+use super::word::{CLEAN, COUNTING, SHUT, TALLYING, Ticket, Word};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -54,9 +54,25 @@ impl Machine {
     /// What can be seen without the lock.
     pub(super) const fn word(&self) -> Word {
         match self.phase {
-            Phase::Closed => Word::closed(self.generation, self.failures > 0 || self.window.is_some()),
-            Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::ForcedOpen => Word::shut(self.generation),
+            Phase::Closed if self.failures > 0 => Word::new(self.generation, COUNTING),
+            Phase::Closed if self.window.is_some() => Word::new(self.generation, TALLYING),
+            Phase::Closed => Word::new(self.generation, CLEAN),
+            Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::ForcedOpen => Word::new(self.generation, SHUT),
         }
+    }
+
+    /// Takes over the successes that `word` has tallied, if it is of this generation.
+    pub(super) fn absorb(&mut self, word: Word) {
+        if let Some(window) = &mut self.window
+            && word.generation() == self.generation
+        {
+            window.absorb(word.tally());
+        }
+    }
+
+    /// Until when successes can be tallied without the lock.
+    pub(super) fn tally_end(&self) -> Option<Instant> {
+        self.window.as_ref().map(|window| window.part_end())
     }
 
     pub(super) fn admit(&mut self, now: Instant) -> Result<Ticket, Refused> {
@@ -92,7 +108,9 @@ impl Machine {
         match &mut self.phase {
             Phase::Closed => {
                 self.failures = 0;
-                self.record(false, now);
+                if let Some(window) = &mut self.window {
+                    window.succeeded(now);
+                }
             }
             Phase::HalfOpen { out, succeeded, .. } => {
                 *out -= 1;
@@ -112,11 +130,13 @@ impl Machine {
         }
         match self.phase {
             Phase::Closed => {
-                self.failures = self.failures.saturating_add(1);
+                let rate = self.window.as_mut().and_then(|window| window.failed(now));
+                // Without that rule nothing is counted, and a success need not take it back.
+                self.failures += u32::from(self.config.consecutive.is_some());
                 if self.config.consecutive.is_some_and(|consecutive| self.failures >= consecutive) {
                     self.open(Change::Consecutive { failures: self.failures }, now);
-                } else {
-                    self.record(true, now);
+                } else if let Some((failures, calls)) = rate {
+                    self.open(Change::Rate { failures, calls }, now);
                 }
             }
             Phase::HalfOpen { .. } => self.open(Change::ProbeFailed, now),
@@ -200,12 +220,6 @@ impl Machine {
         let is_current = ticket.generation() == self.generation;
         self.counters.stale += u64::from(!is_current);
         is_current
-    }
-
-    fn record(&mut self, is_failure: bool, now: Instant) {
-        if let Some((failures, calls)) = self.window.as_mut().and_then(|window| window.record(is_failure, now)) {
-            self.open(Change::Rate { failures, calls }, now);
-        }
     }
 
     fn refuse(&mut self, cause: RefusedCause, retry_after: Duration) -> Refused {

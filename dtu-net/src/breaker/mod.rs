@@ -27,8 +27,9 @@
 //! probe that was admitted, and is a time as every other here: it is looked at when the breaker is asked, and what has
 //! happened by then is dated as if somebody had looked at once.
 //!
-//! Closed, with no failure counted and no rate to keep, admitting a call reads one word and a success reads it once
-//! more; nothing is written and nothing allocated. All else takes a lock that is held for a few instructions.
+//! Closed and with no failure counted, admitting a call reads one word and a success reads it once more; nothing is written.
+//! With a rate to keep, a success adds one to that word. Neither allocates. All else takes a lock that is held for a few
+//! instructions.
 //!
 //! # Examples
 //!
@@ -57,6 +58,7 @@ mod machine;
 mod permit;
 mod sync;
 mod window;
+mod word;
 
 pub use config::{
     BreakerConfig, CONSECUTIVE, CONSECUTIVE_MAX, FailureRate, MIN_CALLS_MAX, OPEN_FOR, PERMILLE, PROBE_DEADLINE,
@@ -69,18 +71,22 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use machine::Machine;
-use permit::{Ticket, Word};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 use sync::{AtomicU64, Mutex, MutexGuard};
+use word::{Ticket, Word};
 
 /// The longest that a refused call is told to wait while all probes are out: their results come with a round trip.
 pub const PROBES_OUT: Duration = Duration::from_secs(1);
 
 /// Keeps calls from a peer that fails; the module above says how. It is shared by reference or by [`Arc`].
 pub struct Breaker {
-    /// The word of `machine`, for those who do not take the lock. It is written under the lock only.
+    /// The word of `machine`, for those who do not take the lock. They write its tally only.
     word: AtomicU64,
+    /// Until when successes are tallied, in nanoseconds since `began`. A look at it that comes late moves a success by one
+    /// tenth of the window.
+    tally_end: AtomicU64,
+    began: Instant,
     machine: Mutex<Machine>,
 }
 
@@ -89,7 +95,13 @@ impl Breaker {
     #[must_use]
     pub fn new(config: BreakerConfig, now: Instant) -> Self {
         let machine = Machine::new(config, now);
-        Self { word: AtomicU64::new(machine.word().0), machine: Mutex::new(machine) }
+        let tally_end = machine.tally_end().map_or(0, |end| nanos(end, now));
+        Self {
+            word: AtomicU64::new(machine.word().0),
+            tally_end: AtomicU64::new(tally_end),
+            began: now,
+            machine: Mutex::new(machine),
+        }
     }
 
     /// A permit for one call.
@@ -151,9 +163,30 @@ impl Breaker {
 
     #[inline]
     fn succeeded(&self, ticket: Ticket, now: Instant) {
-        if !ticket.is_clean_in(self.word()) {
+        let word = self.word();
+        if !ticket.is_clean_in(word) {
+            self.count_success(word, ticket, now);
+        }
+    }
+
+    #[inline(never)]
+    fn count_success(&self, word: Word, ticket: Ticket, now: Instant) {
+        if !self.tally(word, ticket, now) {
             self.change(|machine| machine.succeeded(ticket, now));
         }
+    }
+
+    /// Counts a success without the lock, unless it may change more than a sum.
+    fn tally(&self, mut word: Word, ticket: Ticket, now: Instant) -> bool {
+        while let Some(tallied) = word.tallied(ticket)
+            && nanos(now, self.began) < self.tally_end.load(Ordering::Acquire)
+        {
+            match self.word.compare_exchange(word.0, tallied.0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(other) => word = Word(other),
+            }
+        }
+        false
     }
 
     fn failed(&self, ticket: Ticket, now: Instant) {
@@ -171,8 +204,23 @@ impl Breaker {
     #[cold]
     fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
         let mut machine = self.lock();
+        if machine.tally_end().is_some() {
+            return self.change_with_tally(&mut machine, change);
+        }
         let changed = change(&mut machine);
         self.word.store(machine.word().0, Ordering::Release);
+        changed
+    }
+
+    /// What was tallied before goes in first. What is tallied meanwhile comes after the change, or, where that begins a
+    /// generation, belongs to the one before and goes with it.
+    fn change_with_tally<T>(&self, machine: &mut Machine, change: impl FnOnce(&mut Machine) -> T) -> T {
+        machine.absorb(Word(self.word.fetch_and(Word::WITHOUT_TALLY, Ordering::AcqRel)));
+        let changed = change(machine);
+        if let Some(end) = machine.tally_end() {
+            self.tally_end.store(nanos(end, self.began), Ordering::Release);
+        }
+        machine.absorb(Word(self.word.swap(machine.word().0, Ordering::AcqRel)));
         changed
     }
 
@@ -180,6 +228,11 @@ impl Breaker {
     fn lock(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The time since `began`, in nanoseconds; what comes before it is at it.
+fn nanos(now: Instant, began: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(began).as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Breaker {

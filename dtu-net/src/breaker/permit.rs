@@ -1,67 +1,10 @@
 //! One call in flight.
 
 use super::Breaker;
+use super::word::Ticket;
 use core::borrow::Borrow;
 use core::fmt;
 use std::time::Instant;
-
-/// The kinds of a ticket and of a breaker's word, in its two lowest bits. Above them stands the generation.
-const KIND: u64 = 0b11;
-/// A word: closed, and a success changes nothing. A ticket: of a call.
-const CLEAN: u64 = 0b00;
-/// A word: closed, and a success has to be counted.
-const COUNTING: u64 = 0b01;
-/// A word: not closed.
-const SHUT: u64 = 0b10;
-/// A ticket: of a probe. No word is of this kind, so none equals such a ticket.
-const PROBE: u64 = 0b11;
-const KIND_BITS: u32 = 2;
-
-/// What a breaker shows without its lock: its generation, and whether it is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Word(pub(super) u64);
-
-impl Word {
-    pub(super) const fn closed(generation: u64, is_counting: bool) -> Self {
-        Self((generation << KIND_BITS) | if is_counting { COUNTING } else { CLEAN })
-    }
-
-    pub(super) const fn shut(generation: u64) -> Self {
-        Self((generation << KIND_BITS) | SHUT)
-    }
-
-    pub(super) const fn is_closed(self) -> bool {
-        self.0 & SHUT == 0
-    }
-
-    /// The ticket of a call that is admitted while the breaker is closed.
-    pub(super) const fn ticket(self) -> Ticket {
-        Ticket(self.0 & !KIND)
-    }
-}
-
-/// When a call was admitted, by the breaker's generation, and as what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket(u64);
-
-impl Ticket {
-    pub(super) const fn probe(generation: u64) -> Self {
-        Self((generation << KIND_BITS) | PROBE)
-    }
-
-    pub(super) const fn is_probe(self) -> bool {
-        self.0 & KIND == PROBE
-    }
-
-    pub(super) const fn generation(self) -> u64 {
-        self.0 >> KIND_BITS
-    }
-
-    /// Whether a success leaves the breaker as it is: it is closed in the same generation and nothing is counted.
-    pub(super) const fn is_clean_in(self, word: Word) -> bool {
-        self.0 == word.0
-    }
-}
 
 /// One call in flight.
 ///
@@ -103,7 +46,7 @@ impl<B: Borrow<Breaker>> Permit<B> {
     /// Takes the ticket out, and leaves one that need not go back.
     #[inline]
     const fn settle(&mut self) -> Ticket {
-        core::mem::replace(&mut self.ticket, Ticket(CLEAN))
+        core::mem::replace(&mut self.ticket, Ticket::VOID)
     }
 }
 

@@ -114,7 +114,7 @@ where
             Err(end) => break end,
         }
     };
-    Err(RetryError::new(end, plan.attempts(), plan.elapsed(now()), last))
+    Err(RetryError { end, attempts: plan.attempts(), elapsed: plan.elapsed(now()), last })
 }
 
 type MaybePermit<'a> = Option<Permit<&'a Breaker>>;

@@ -47,12 +47,6 @@ pub enum Last<E> {
     TimedOut,
 }
 
-impl<E> RetryError<E> {
-    pub(crate) const fn new(end: End, attempts: u32, elapsed: Duration, last: Option<Last<E>>) -> Self {
-        Self { end, attempts, elapsed, last }
-    }
-}
-
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -111,15 +111,16 @@ impl Naive {
                 results.push((now, is_failure));
                 let row = results.iter().rev().take_while(|(_, failed)| *failed).count();
                 let is_row = rules.consecutive.is_some_and(|most| row >= most as usize);
-                let is_rate = rules.rate.is_some_and(|(window, permille, min_calls)| {
-                    // The window is counted from when the era began, which for the model is kept as time zero of it.
-                    let part = window / 10;
-                    let began = results[0].0;
-                    let tick = |at: Time| (at - began) / part;
-                    let within = || results[1..].iter().filter(|(at, _)| tick(*at) + 10 > tick(now));
-                    let (calls, failures) = (within().count(), within().filter(|(_, failed)| *failed).count());
-                    calls >= min_calls as usize && failures * 1000 >= calls * usize::from(permille)
-                });
+                let is_rate = is_failure
+                    && rules.rate.is_some_and(|(window, permille, min_calls)| {
+                        // The window is counted from when the era began, which for the model is kept as time zero of it.
+                        let part = window / 10;
+                        let began = results[0].0;
+                        let tick = |at: Time| (at - began) / part;
+                        let within = || results[1..].iter().filter(|(at, _)| tick(*at) + 10 > tick(now));
+                        let (calls, failures) = (within().count(), within().filter(|(_, failed)| *failed).count());
+                        calls >= min_calls as usize && failures * 1000 >= calls * usize::from(permille)
+                    });
                 (is_row || is_rate).then_some(open)
             }
             Era::HalfOpen(_) if is_failure => Some(open),

@@ -209,16 +209,32 @@ fn a_rate_opens_it_once_there_are_enough_calls() {
         breaker.acquire(now).unwrap().succeed(now);
     }
     assert_eq!(breaker.state(now), BreakerState::Closed);
-    // The tenth call makes it a rate, though it succeeds itself.
+    // The tenth call makes it a rate, but no success opens a breaker.
     breaker.acquire(now).unwrap().succeed(now);
+    assert_eq!(breaker.state(now), BreakerState::Closed);
+    fail(&breaker, 1, now);
     assert_ne!(breaker.state(now), BreakerState::Closed);
-    assert_eq!(changes(&breaker), [Change::Rate { failures: 5, calls: 10 }]);
+    assert_eq!(changes(&breaker), [Change::Rate { failures: 6, calls: 11 }]);
     // With the next generation all is counted anew.
     breaker.reset(now);
     fail(&breaker, 9, now);
     assert_eq!(breaker.state(now), BreakerState::Closed);
     fail(&breaker, 1, now);
     assert_ne!(breaker.state(now), BreakerState::Closed);
+}
+
+#[test]
+fn no_success_is_lost_among_many() {
+    let now = start();
+    let rate = FailureRate { min_calls: 140_000, ..RATE };
+    let breaker = Breaker::new(BreakerConfig::DEFAULT.rate(rate).unwrap().without_consecutive().unwrap(), now);
+    for _ in 0..70_000 {
+        breaker.acquire(now).unwrap().succeed(now);
+    }
+    fail(&breaker, 69_999, now);
+    assert_eq!(breaker.state(now), BreakerState::Closed);
+    fail(&breaker, 1, now);
+    assert_eq!(changes(&breaker), [Change::Rate { failures: 70_000, calls: 140_000 }]);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 use crate::SECOND;
 use core::future::pending;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use dtu_net::breaker::{Breaker, BreakerConfig, BreakerState, OPEN_FOR, RefusedCause};
 use dtu_net::retry::{ATTEMPT_TIMEOUT, DEADLINE, End, Failure, Last, Policy, RetryError, retry};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
