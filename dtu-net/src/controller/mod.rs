@@ -47,7 +47,7 @@
 //! | attempts | are numbered from 1. What an old one brings counts for nothing; its slot is taken until it has told its end |
 //! | order | targets take turns, one start each. Within a target the job that is ready for longest goes first, except that a retry without a token holds up no first attempt, and an operation at its limit no other one |
 //! | deadlines | no attempt begins after the deadline of its job, and a job ends at once when its backoff would outlast it |
-//! | breaker | transient failures, pauses asked for and timeouts are failures of the target. A permanent failure is an answer, so it counts as a success. Cancelled, expired, local and interrupted attempts give no verdict |
+//! | breaker | transient failures, pauses asked for and timeouts are failures of the target. Permanent, local and interrupted ones, and attempts that ended with their job, give no verdict; the caller can say that the target [`answered`](Failure::answered) |
 //! | clock | `now` may jump or go back. Nothing is lost, and however much is due at once, starts keep to the limits and to the budget |
 //! | cost | each call costs the logarithm of the jobs and targets; `handle_timeout` does [`TIMERS_PER_CALL`] timers at most, then names a timeout that has passed. `poll_start` looks at a target without a start once for each reason it had to look. Removing a target costs as much as it has jobs |
 

@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// No scheduler has counted so far; what goes on from here does not overflow.
+const COUNT_MAX: u64 = u64::MAX / 2;
+
 impl<T> Scheduler<T> {
     /// Takes up the jobs of a snapshot, after the targets were added and before any job is submitted. `down` is how long
     /// ago it was taken ([`Snapshot::down`]); it counts against deadlines and delays.
@@ -141,6 +144,10 @@ impl<T> Scheduler<T> {
 fn check_whole<T>(body: &Body<T>) -> Result<(), SnapshotError> {
     let ledger = &body.ledger;
     let ended = ledger.ended().filter(|_| ledger.balances()).ok_or(SnapshotError::Ledger)?;
+    let counts = [ledger.submitted, ledger.first_attempts, ledger.retries, ledger.stale];
+    if counts.into_iter().any(|count| count > COUNT_MAX) {
+        return Err(SnapshotError::Ledger);
+    }
     let given_out = ledger.submitted - ledger.rejected;
     if ledger.pending != body.jobs.len() as u64
         || ended < body.endings.len() as u64

@@ -7,6 +7,7 @@ use super::scheduler::{Scheduler, Timer};
 use super::target::{Ready, TargetId};
 use super::{BREAKER_RECHECK, TIMERS_PER_CALL};
 use crate::backoff::SHORTEST;
+use crate::retry::Verdict;
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
@@ -159,7 +160,7 @@ impl<T> Scheduler<T> {
         }
         let job = self.job(id);
         let (target, operation) = (job.target, Arc::clone(&job.operation));
-        self.verdict(now, id, result.map_err(Failure::class));
+        self.verdict(now, id, result.map_or_else(Failure::verdict, |()| Verdict::Answered));
         self.free_slot(target, &operation);
         match result {
             Ok(()) => {
@@ -175,13 +176,13 @@ impl<T> Scheduler<T> {
     }
 
     /// Takes the permit out of the job, and tells the breaker what the attempt says about the target.
-    fn verdict(&mut self, now: Instant, id: JobId, result: Result<(), FailureClass>) {
+    fn verdict(&mut self, now: Instant, id: JobId, verdict: Verdict) {
         let before = core::mem::replace(&mut self.job(id).state, JobState::Backoff { due: now });
         let JobState::InFlight { permit, .. } = before else { unreachable!("the caller has seen it in flight") };
-        match result {
-            Ok(()) | Err(FailureClass::Permanent) => permit.succeed(now),
-            Err(FailureClass::Transient | FailureClass::RetryAfter(_) | FailureClass::TimedOut) => permit.fail(now),
-            Err(FailureClass::Local | FailureClass::Panicked | FailureClass::Interrupted) => drop(permit),
+        match verdict {
+            Verdict::Answered => permit.succeed(now),
+            Verdict::Failed => permit.fail(now),
+            Verdict::None => drop(permit),
         }
     }
 
@@ -192,9 +193,7 @@ impl<T> Scheduler<T> {
         let hint = match failure.class() {
             FailureClass::RetryAfter(pause) => pause,
             FailureClass::Permanent | FailureClass::Panicked => return self.ended(now, id, Outcome::Failed),
-            FailureClass::Transient | FailureClass::Local | FailureClass::TimedOut | FailureClass::Interrupted => {
-                Duration::ZERO
-            }
+            FailureClass::Transient | FailureClass::TimedOut | FailureClass::Interrupted => Duration::ZERO,
         };
         if !job.repeatable && !failure.is_unsent() {
             return self.ended(now, id, Outcome::InDoubt);
@@ -256,7 +255,7 @@ impl<T> Scheduler<T> {
             JobState::Backoff { .. } => self.make_ready(id, now),
             JobState::InFlight { .. } => {
                 self.stop(id, StopCause::TimedOut);
-                self.verdict(now, id, Err(FailureClass::TimedOut));
+                self.verdict(now, id, Verdict::Failed);
                 let _told_by_events = self.failed(now, id, Failure::TIMED_OUT);
             }
         }

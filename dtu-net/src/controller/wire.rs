@@ -1,4 +1,5 @@
-//! Snapshots in serde's formats: the version first, so that another one is known as such whatever follows.
+//! Snapshots in serde's formats. The version is written first, so that another one is known as such whatever follows; what
+//! has sorted the fields by name meanwhile has left it first.
 
 use super::snapshot::{Body, Snapshot, VERSION};
 use core::fmt;
@@ -8,7 +9,7 @@ use serde::ser::{Error as _, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const NAME: &str = "Snapshot";
-const FIELDS: [&str; 2] = ["version", "body"];
+const FIELDS: [&str; 2] = ["version", "work"];
 
 impl<T: Serialize> Serialize for Snapshot<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -37,24 +38,27 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SnapshotVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Snapshot<T>, A::Error> {
-        match map.next_key::<Key>()? {
-            Some(Key::Version) => {}
-            Some(Key::Body | Key::Other) | None => return Err(A::Error::missing_field(FIELDS[0])),
+        let mut version = None;
+        let mut body = None;
+        while let Some(key) = map.next_key::<Key>()? {
+            match key {
+                Key::Version if version.is_none() => {
+                    let found = map.next_value()?;
+                    if found != VERSION {
+                        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        return Ok(Snapshot { version: found, body: None });
+                    }
+                    version = Some(found);
+                }
+                Key::Body if body.is_none() => body = Some(map.next_value::<Box<Body<T>>>()?),
+                Key::Version => return Err(A::Error::duplicate_field(FIELDS[0])),
+                Key::Body => return Err(A::Error::duplicate_field(FIELDS[1])),
+                Key::Other => return Err(A::Error::custom("a snapshot has no such field")),
+            }
         }
-        let version = map.next_value()?;
-        if version != VERSION {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(Snapshot { version, body: None });
-        }
-        match map.next_key::<Key>()? {
-            Some(Key::Body) => {}
-            Some(Key::Version | Key::Other) | None => return Err(A::Error::missing_field(FIELDS[1])),
-        }
-        let body: Body<T> = map.next_value()?;
-        match map.next_key::<Key>()? {
-            None => Ok(Snapshot { version, body: Some(Box::new(body)) }),
-            Some(_) => Err(A::Error::custom("a snapshot has no field after its body")),
-        }
+        let version = version.ok_or_else(|| A::Error::missing_field(FIELDS[0]))?;
+        let body = body.ok_or_else(|| A::Error::missing_field(FIELDS[1]))?;
+        Ok(Snapshot { version, body: Some(body) })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Snapshot<T>, A::Error> {
@@ -71,6 +75,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for SnapshotVisitor<T> {
 #[serde(rename_all = "lowercase")]
 enum Key {
     Version,
+    #[serde(rename = "work")]
     Body,
     #[serde(other)]
     Other,
