@@ -117,6 +117,23 @@ impl Fleet {
     }
 }
 
+/// Registers `devices` devices at once, and returns them when the last is let in.
+///
+/// # Errors
+///
+/// When one is not let in, or a minute has passed.
+pub async fn register_at_once(server: SocketAddr, devices: usize) -> io::Result<Vec<Registered>> {
+    let mut dialling: JoinSet<_> = (0..devices).map(|number| Registered::connect(server, number)).collect();
+    let all = async {
+        let mut registered = Vec::with_capacity(devices);
+        while let Some(device) = dialling.join_next().await {
+            registered.push(device??);
+        }
+        io::Result::Ok(registered)
+    };
+    tokio::time::timeout(PATIENCE, all).await?
+}
+
 /// A device that the server has let in.
 #[derive(Debug)]
 pub struct Registered {

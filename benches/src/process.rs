@@ -5,6 +5,7 @@ use core::fmt::Display;
 use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -31,8 +32,17 @@ impl ServerProcess {
     ///
     /// When it does not come up.
     pub fn start(server: Server) -> io::Result<Self> {
+        Self::start_with(server, &[])
+    }
+
+    /// As [`start`](Self::start), with further arguments for this program.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub fn start_with(server: Server, args: &[&str]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([SERVE, server.name()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([SERVE, server.name()]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (stdin, stdout) = stdin.zip(stdout).expect("both are piped");
@@ -97,6 +107,26 @@ pub fn serve(server: Server) -> io::Result<()> {
 /// Without /proc.
 pub fn own_processor_time() -> io::Result<Duration> {
     processor_time("self")
+}
+
+/// Lets this process, and those it starts from then on, open as many files as the system allows it; returns how many.
+///
+/// # Errors
+///
+/// When the system does not tell or does not let.
+pub fn raise_open_files() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// Lets this process open no more than `files` files.
+///
+/// # Errors
+///
+/// When the system does not let.
+pub fn limit_open_files(files: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, files, files)?)
 }
 
 fn processor_time(pid: impl Display) -> io::Result<Duration> {

@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 use dtu_net::driver::{self, ServerConfig, Session};
 use std::io;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 /// How many DATA a device may have unacknowledged at the sessions' server.
@@ -19,6 +19,8 @@ const MAX_CONNECTIONS: usize = 65_536;
 pub enum Server {
     /// Without sessions: [`plain_server`].
     Plain,
+    /// The same with as long a queue of connections to accept as the sessions' server has.
+    PlainDeep,
     /// With sessions: [`driver::Server`], and one task of the application for each.
     DtuNet,
 }
@@ -29,6 +31,7 @@ impl Server {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::PlainDeep => "plain-deep",
             Self::DtuNet => "dtu-net",
         }
     }
@@ -43,6 +46,14 @@ impl Server {
         match self {
             Self::Plain => {
                 let listener = TcpListener::bind(any_port).await?;
+                let address = listener.local_addr()?;
+                tokio::spawn(plain_server::serve(listener));
+                Ok(address)
+            }
+            Self::PlainDeep => {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind(any_port)?;
+                let listener = socket.listen(ServerConfig::default().backlog)?;
                 let address = listener.local_addr()?;
                 tokio::spawn(plain_server::serve(listener));
                 Ok(address)

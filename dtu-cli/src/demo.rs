@@ -11,7 +11,6 @@ mod end;
 mod fleet;
 mod harm;
 mod live;
-mod times;
 
 use anyhow::Context;
 use balance::Balance;

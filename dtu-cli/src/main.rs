@@ -4,9 +4,11 @@ mod chaos;
 mod connect;
 mod decode;
 mod demo;
+mod progress;
 mod serve;
 mod sim;
 mod stop;
+mod times;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use super::content::Digest;
 use super::end::Books;
 use super::harm::Harm;
-use super::times::{Percentiles, Times};
+use crate::times::{Percentiles, Times};
 use core::fmt;
 use serde::Serialize;
 

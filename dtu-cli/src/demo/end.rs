@@ -3,7 +3,7 @@
 use super::balance::Numbers;
 use super::content::{Content, Digest};
 use super::live::Live;
-use super::times::Times;
+use crate::times::Times;
 use core::convert::Infallible;
 use core::time::Duration;
 use dtu_net::driver::{Receipt, Session};

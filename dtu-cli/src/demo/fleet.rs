@@ -5,9 +5,10 @@ use super::balance::Balance;
 use super::content::{Content, Way, device_id, device_number};
 use super::end::{Books, End, Guard};
 use super::harm::Harm;
-use super::live::{Line, Live};
-use super::times::Times;
+use super::live::Live;
 use crate::chaos::Proxy;
+use crate::progress::Line;
+use crate::times::Times;
 use anyhow::Context;
 use core::convert::Infallible;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -110,6 +111,8 @@ pub(super) async fn run(args: &Args, seed: u64) -> anyhow::Result<Balance> {
     };
     let mut config = ServerConfig::default();
     config.limits = limits();
+    // Links that are cut all the time are what it is about.
+    config.flapping = None;
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listen =
         if args.udp { Listen { tcp: None, udp: Some(loopback) } } else { Listen { tcp: Some(loopback), udp: None } };
@@ -121,7 +124,7 @@ pub(super) async fn run(args: &Args, seed: u64) -> anyhow::Result<Balance> {
     let proxy = proxy.context("cannot listen on the loopback address")?;
     let addr = proxy.local_addr().to_string();
     let target = if args.udp { Target::Udp(addr) } else { Target::Tcp(addr) };
-    let line = Line::start(live);
+    let line = Line::start(move || live.line());
 
     let begin = Instant::now();
     let ((sending, mut all_sent), (settling, mut all_settled)) = (guard(), guard());

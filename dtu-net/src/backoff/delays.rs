@@ -55,6 +55,18 @@ impl Delays {
         Self { backoff, attempts: 0, previous: backoff.base_nanos(), started: None, answered: None }
     }
 
+    /// Stands where [`position`](Self::position) says, under a plan that may be another.
+    pub(crate) const fn at(backoff: Backoff, attempts: u32, previous: u64, started: Option<Instant>) -> Self {
+        let base = backoff.base_nanos();
+        // Delays are drawn from the base up to what the one before allows.
+        Self { backoff, attempts, previous: if previous < base { base } else { previous }, started, answered: None }
+    }
+
+    /// The delays given, the last of them in nanoseconds, and when one was asked for first.
+    pub(crate) const fn position(&self) -> (u32, u64, Option<Instant>) {
+        (self.attempts, self.previous, self.started)
+    }
+
     /// How many delays were given since the beginning; a delay of `None` is not counted.
     #[must_use]
     pub const fn attempts(&self) -> u32 {

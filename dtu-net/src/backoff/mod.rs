@@ -96,6 +96,7 @@ mod power;
 
 pub use delays::Delays;
 pub use jitter::Jitter;
+pub(crate) use jitter::draw;
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -221,6 +222,11 @@ impl Backoff {
         self.cap
     }
 
+    /// How long a link has to hold before attempts begin anew.
+    pub(crate) const fn stability(&self) -> Duration {
+        self.stable_after
+    }
+
     /// The least that any delay can be: a tenth of the base, and never zero.
     #[must_use]
     pub const fn floor(&self) -> Duration {
@@ -233,6 +239,11 @@ impl Backoff {
         let before = self.base_nanos().saturating_mul(jitter::DECORRELATED_GROWTH.saturating_pow(attempts));
         let (shortest, longest) = self.bounds(attempts, before);
         Duration::from_nanos(shortest)..=Duration::from_nanos(longest)
+    }
+
+    /// After how many delays it gives up.
+    pub(crate) const fn attempt_limit(&self) -> Option<u32> {
+        self.max_attempts
     }
 
     /// The delays one after another, without a clock: the time that elapsed is the sum of the delays given so far.

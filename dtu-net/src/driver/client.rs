@@ -1,46 +1,39 @@
 //! The device side on a stream of bytes: dial, register, keep, and come again.
 
 use super::carriage::Carriage;
+use super::endpoints::Endpoints;
 use super::hub::{Hub, LinkEvent};
 use super::linger::linger;
+use super::resolve::{Resolve, SystemResolver};
 use super::session::Session;
 use super::shared::{Inner, Shared};
 use super::turns::Alarm;
+use super::way::{Road, Way};
 use super::{now, random_stream};
 use crate::device::{Device, DeviceConfig};
 use crate::error::Cause;
 use crate::event::{Epoch, State};
+use crate::failover::{FailoverConfig, Plan};
 use crate::limits::MAX_DATAGRAM;
 use crate::link::Link;
 use crate::store::{Kept, OutboxStore};
 use crate::wire::Carrier;
+use core::convert::Infallible;
 use core::future::{pending, poll_fn};
+use core::net::IpAddr;
 use core::task::Poll;
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::broadcast;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Events that a slow listener may be behind before it misses some.
 pub const EVENT_QUEUE: usize = 64;
-
-/// Where a device dials, as `host:port`. A name is looked up again for each try.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Target {
-    /// A TCP server.
-    Tcp(String),
-    /// A TLS server on TCP.
-    #[cfg(feature = "tls")]
-    Tls(String, super::tls::ClientTls),
-    /// A UDP server.
-    Udp(String),
-}
 
 /// How a [`Client`] connects.
 #[derive(Debug)]
@@ -52,13 +45,30 @@ pub struct ClientConfig {
     pub outbox: Option<(Kept, Box<dyn OutboxStore>)>,
     /// See [`EVENT_QUEUE`].
     pub event_queue: usize,
+    /// The address to dial from, for a device with several networks. Only targets of its family are dialled then.
+    pub local_ip: Option<IpAddr>,
+    /// Who looks up the names of the targets; the system with `None`.
+    pub resolver: Option<Arc<dyn Resolve>>,
+    /// How endpoints are judged, where there are several.
+    pub failover: FailoverConfig,
+    /// The beginning of the random numbers in its delays; drawn from the system by default. Two devices with one seed come back
+    /// together.
+    pub seed: Option<u64>,
 }
 
 impl ClientConfig {
     /// The configuration of a device with its outbox in memory.
     #[must_use]
     pub const fn new(device: DeviceConfig) -> Self {
-        Self { device, outbox: None, event_queue: EVENT_QUEUE }
+        Self {
+            device,
+            outbox: None,
+            event_queue: EVENT_QUEUE,
+            local_ip: None,
+            resolver: None,
+            failover: FailoverConfig::DEFAULT,
+            seed: None,
+        }
     }
 }
 
@@ -76,30 +86,55 @@ pub struct Client {
 impl Client {
     /// Begins to dial, and returns at once. Cancelling `cancel` closes the link as going down.
     ///
+    /// `endpoints` is one [`Target`](super::Target) or several [`Endpoints`].
+    ///
     /// # Errors
     ///
-    /// When the system gives no random number.
+    /// When the system gives no random number, and [`io::ErrorKind::InvalidInput`] around a
+    /// [`FailoverError`](crate::failover::FailoverError) when [`ClientConfig::failover`] contradicts itself.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn start(target: Target, mut config: ClientConfig, cancel: CancellationToken) -> io::Result<Self> {
-        if let Target::Udp(_) = &target {
+    pub fn start(
+        endpoints: impl Into<Endpoints>,
+        mut config: ClientConfig,
+        cancel: CancellationToken,
+    ) -> io::Result<Self> {
+        let endpoints = endpoints.into();
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let plan = endpoints.plan(config.failover).map_err(invalid)?;
+        if endpoints.has_datagrams() {
             config.device.limits.max_datagram.get_or_insert(MAX_DATAGRAM);
         }
-        let (seed, began) = (getrandom::u64()?, now());
+        let resolver = config.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
+        let local_ip = config.local_ip;
+        let (client, shared) = Self::new(config, plan.as_ref())?;
+        let ways = Ways(endpoints.into_ways(local_ip, &resolver, &client.hub));
+        client.tasks.spawn(keep(shared, cancel, ways, client.tasks.clone()));
+        client.tasks.close();
+        Ok(client)
+    }
+
+    /// A client of which no task runs yet.
+    pub(super) fn new(config: ClientConfig, plan: Option<&Plan>) -> io::Result<(Self, Arc<Shared<Device>>)> {
+        let (seed, began) = (config.seed.map_or_else(getrandom::u64, Ok)?, now());
         let device: Arc<str> = config.device.id().into();
-        let link = match config.outbox {
+        let mut link = match config.outbox {
             Some((kept, store)) => Link::restored(config.device, kept, store, seed, began),
             None => Link::device(config.device, random_stream()?, seed, began),
         };
+        if let Some(plan) = plan {
+            link = link.fail_over(plan, seed, began);
+        }
         let hub = Hub::new(config.event_queue);
         let shared = Shared::new(device, link, hub.clone(), began);
         let session = Session::new(Arc::clone(&shared));
-        let tasks = TaskTracker::new();
-        tasks.spawn(keep(shared, target, cancel, tasks.clone()));
-        tasks.close();
-        Ok(Self { session, hub, tasks })
+        Ok((Self { session, hub, tasks: TaskTracker::new() }, shared))
+    }
+
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
     }
 
     /// The hand on the link.
@@ -122,8 +157,27 @@ impl Client {
     }
 }
 
+/// How a device gets a connection.
+pub(super) trait Connect {
+    /// Dials, and carries the link until the connection is over. The error is of the dial.
+    fn connect(
+        &mut self,
+        shared: &Arc<Shared<Device>>,
+        epoch: Epoch,
+        tasks: &TaskTracker,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Those to its endpoints, in their order.
+struct Ways(Vec<Way>);
+
 /// Keeps the link until it is closed.
-async fn keep(shared: Arc<Shared<Device>>, target: Target, cancel: CancellationToken, tasks: TaskTracker) {
+pub(super) async fn keep(
+    shared: Arc<Shared<Device>>,
+    cancel: CancellationToken,
+    mut way: impl Connect,
+    tasks: TaskTracker,
+) {
     let closer = async {
         cancel.cancelled().await;
         shared.application(|inner| {
@@ -134,13 +188,13 @@ async fn keep(shared: Arc<Shared<Device>>, target: Target, cancel: CancellationT
     };
     tokio::select! {
         () = closer => {}
-        () = connect_again_and_again(&shared, &target, &tasks) => {}
+        () = connect_again_and_again(&shared, &mut way, &tasks) => {}
     }
 }
 
-async fn connect_again_and_again(shared: &Arc<Shared<Device>>, target: &Target, tasks: &TaskTracker) {
+async fn connect_again_and_again(shared: &Arc<Shared<Device>>, way: &mut impl Connect, tasks: &TaskTracker) {
     while let Some(epoch) = wanted(shared).await {
-        if let Err(error) = connect(shared, epoch, target, tasks).await {
+        if let Err(error) = way.connect(shared, epoch, tasks).await {
             // The kind alone does not tell an unknown name from a wrong certificate.
             let (cause, reason) = (Cause::Transport(error.kind()), error.to_string());
             shared.task(|inner, now| inner.link.handle_broken(epoch, now, cause, &reason));
@@ -148,32 +202,75 @@ async fn connect_again_and_again(shared: &Arc<Shared<Device>>, target: &Target, 
     }
 }
 
-/// Dials, and carries the link until the connection is over. The error is of the dial.
-async fn connect(shared: &Arc<Shared<Device>>, epoch: Epoch, target: &Target, tasks: &TaskTracker) -> io::Result<()> {
-    match target {
-        Target::Tcp(addr) => {
-            if let Some(stream) = in_time(shared, epoch, dial(addr)).await? {
-                carry(shared, epoch, stream, tasks).await;
+impl Connect for Ways {
+    async fn connect(&mut self, shared: &Arc<Shared<Device>>, epoch: Epoch, tasks: &TaskTracker) -> io::Result<()> {
+        let Self(ways) = self;
+        let look = |inner: &mut Inner<Device>| (inner.link.endpoint(), inner.link.limits().connect, welcomes(inner));
+        let (endpoint, limit, before) = shared.application(|inner| (look(inner), false));
+        let way = ways.get_mut(endpoint).expect("the link chooses among as many endpoints as there are ways");
+        let Some(road) = in_time(shared, epoch, way.dial(limit)).await? else { return Ok(()) };
+        let carried = async {
+            match road {
+                Road::Tcp(stream) => carry(shared, epoch, stream, tasks).await,
+                #[cfg(feature = "tls")]
+                Road::Tls(stream) => carry(shared, epoch, stream, tasks).await,
+                Road::Udp(socket) => super::udp::client::carry(shared, epoch, socket).await?,
             }
+            Ok(())
+        };
+        // The connection looks at its timers first, and this at what has become due by them: they are one task.
+        let carried = tokio::select! {
+            biased;
+            carried = carried => carried,
+            never = probes(shared, ways, tasks) => match never {},
+        };
+        if shared.application(|inner| (welcomes(inner) > before, false))
+            && let Some(way) = ways.get_mut(endpoint)
+        {
+            way.welcomed();
         }
-        #[cfg(feature = "tls")]
-        Target::Tls(addr, tls) => {
-            let dialled = async { tls.connect(dial(addr).await?).await };
-            if let Some(stream) = in_time(shared, epoch, dialled).await? {
-                carry(shared, epoch, stream, tasks).await;
-            }
-        }
-        Target::Udp(addr) => {
-            if let Some(socket) = in_time(shared, epoch, super::udp::client::dial(addr, epoch)).await? {
-                super::udp::client::carry(shared, epoch, socket).await?;
-            }
-        }
+        carried
     }
-    Ok(())
+}
+
+/// How often the link was let in so far.
+fn welcomes(inner: &Inner<Device>) -> u64 {
+    inner.link.counters().connected
+}
+
+/// Makes the probes that the link wants, one after another, as long as its connection lasts.
+async fn probes(shared: &Shared<Device>, ways: &mut [Way], tasks: &TaskTracker) -> Infallible {
+    loop {
+        let probe = poll_fn(|context| {
+            let probe = shared.task(|inner, _| {
+                inner.sleep(context.waker());
+                inner.link.poll_probe()
+            });
+            probe.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        let (limit, linger) =
+            shared.application(|inner| ((inner.link.limits().connect, inner.link.limits().linger), false));
+        let way = ways.get_mut(probe.endpoint).expect("the link probes among as many endpoints as there are ways");
+        let answered = match timeout(limit, way.dial(limit)).await {
+            Ok(Ok(road)) => {
+                road.leave(linger, tasks);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        shared.hub().probed(probe.endpoint, answered.as_ref().err());
+        shared.application(|inner| {
+            inner.link.handle_probe(now(), probe, answered.is_ok());
+            // The connection may have last words to send.
+            ((), true)
+        });
+    }
 }
 
 /// Dials as long as the link wants this connection; `None` when it does not any more.
-async fn in_time<S>(
+pub(super) async fn in_time<S>(
     shared: &Shared<Device>,
     epoch: Epoch,
     dialled: impl Future<Output = io::Result<S>>,
@@ -184,14 +281,7 @@ async fn in_time<S>(
     }
 }
 
-async fn dial(addr: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(addr).await?;
-    // Small frames leave at once. A socket that refuses the wish is slower, not wrong.
-    let _slower = stream.set_nodelay(true);
-    Ok(stream)
-}
-
-async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)
+pub(super) async fn carry<S>(shared: &Arc<Shared<Device>>, epoch: Epoch, stream: S, tasks: &TaskTracker)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -98,7 +98,7 @@ impl World {
             process: Process::new(),
             backlog: Backlog::new(model.backlog as usize),
             tally: Tally::new(model.devices as usize),
-            is_tidy: model.outage == 0,
+            is_tidy: false,
             scratch: Vec::new(),
         };
         world.build();
@@ -133,10 +133,8 @@ impl World {
             self.hot.push(Hot { timer, session_timer, way, socket: 0, session: 0, ended: 0 });
             self.plan(at, device, What::Start);
         }
-        if model.outage > 0 {
-            self.plan(model.dies_at(), 0, What::Dies);
-            self.plan(model.returns_at(), 0, What::Returns);
-        }
+        self.plan(model.dies_at(), 0, What::Dies);
+        self.plan(model.returns_at(), 0, What::Returns);
     }
 
     /// Runs to the end.
@@ -144,9 +142,9 @@ impl World {
         let returns_at = self.model.returns_at();
         let end = returns_at + self.model.after.unwrap_or(MOST);
         while let Some((at, event)) = self.wheel.next() {
-            let back = self.tally.all_since.filter(|since| *since >= returns_at || self.model.outage == 0);
+            let back = self.tally.all_since.filter(|since| *since >= returns_at);
             let stays = back.filter(|_| self.model.after.is_none());
-            let end = stays.map_or(end, |since| end.min(since + STAYS).max(returns_at));
+            let end = stays.map_or(end, |since| end.min(since + STAYS));
             if at > end {
                 self.now = end;
                 return;

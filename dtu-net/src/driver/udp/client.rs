@@ -18,17 +18,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::ReadBuf;
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::net::UdpSocket;
 
-/// Looks the name up and connects a new socket. Nothing is sent by that, so a dead address does not show here: each
-/// connection begins with the next one of the name.
-pub(crate) async fn dial(addr: &str, epoch: Epoch) -> io::Result<UdpSocket> {
-    let mut addresses: Vec<_> = lookup_host(addr).await?.collect();
-    let first = usize::try_from(epoch.number().wrapping_sub(1)).unwrap_or(0).checked_rem(addresses.len());
+/// Connects a new socket. Nothing is sent by that, so a dead address does not show here: the next try begins with the next
+/// address.
+pub(crate) async fn dial(
+    mut addresses: Vec<SocketAddr>,
+    local_ip: Option<IpAddr>,
+    tries: usize,
+) -> io::Result<UdpSocket> {
+    let first = tries.checked_rem(addresses.len());
     addresses.rotate_left(first.unwrap_or(0));
     let mut failed = io::ErrorKind::NotFound.into();
     for address in addresses {
-        match connect(address).await {
+        match connect(address, local_ip).await {
             Ok(socket) => return Ok(socket),
             Err(error) => failed = error,
         }
@@ -36,9 +39,9 @@ pub(crate) async fn dial(addr: &str, epoch: Epoch) -> io::Result<UdpSocket> {
     Err(failed)
 }
 
-async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
+async fn connect(address: SocketAddr, local_ip: Option<IpAddr>) -> io::Result<UdpSocket> {
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind((local_ip.unwrap_or(any), 0)).await?;
     socket.connect(address).await?;
     Ok(socket)
 }
@@ -181,7 +184,7 @@ mod tests {
         link.handle_connected(epoch, began, Carrier::Datagrams);
         let shared = Shared::new("meter-7".into(), link, Hub::new(1), began);
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        let socket = connect(peer).await.unwrap();
+        let socket = connect(peer, None).await.unwrap();
         let (unsent, turns, drops) = (Vec::new(), Turns::default(), Drops::default());
         let mut post = Post { socket, peer, shared: Arc::clone(&shared), epoch, unsent, turns, drops, errors: 0 };
         for errors in 1..=ERRORS_IN_A_ROW {

@@ -8,7 +8,7 @@ const OCTAVE_BITS: u32 = 4;
 
 /// Times, in microseconds.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Times {
+pub(crate) struct Times {
     buckets: Vec<u64>,
     count: u64,
     most: u64,
@@ -16,20 +16,20 @@ pub(super) struct Times {
 
 /// What is told of them, in milliseconds; all 0 when there were none.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Percentiles {
-    pub(super) p50: f64,
-    pub(super) p99: f64,
-    pub(super) max: f64,
+pub(crate) struct Percentiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
 }
 
 impl Times {
-    pub(super) fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.add_many(bucket(time), 1);
         self.most = self.most.max(time);
     }
 
-    pub(super) fn add_all(&mut self, others: &Self) {
+    pub(crate) fn add_all(&mut self, others: &Self) {
         for (bucket, &count) in others.buckets.iter().enumerate() {
             self.add_many(bucket, count);
         }
@@ -57,7 +57,12 @@ impl Times {
         reached.map_or(0, |bucket| upper(bucket).min(self.most))
     }
 
-    pub(super) fn percentiles(&self) -> Percentiles {
+    /// How many there are.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn percentiles(&self) -> Percentiles {
         let [p50, p99, max] = [self.percentile(50), self.percentile(99), self.most].map(|time| time as f64 / 1000.0);
         Percentiles { p50, p99, max }
     }
