@@ -188,11 +188,12 @@ impl World {
         let Event { device, what } = event;
         let of = self.places.of(device);
         // Timers that moved are no events.
-        match what {
-            What::DeviceTimer if !self.is_due(device, false) => return,
-            What::SessionTimer if !self.is_due(device, true) => return,
-            _ => self.trace.note(at, event),
+        if what == What::DeviceTimer && !self.is_due(device, false)
+            || what == What::SessionTimer && !self.is_due(device, true)
+        {
+            return;
         }
+        self.trace.note(at, event);
         match what {
             What::Start => self.connect_at_once(device),
             What::DeviceTimer => {
@@ -208,8 +209,8 @@ impl World {
             What::Syn { serial, repeat } => self.syn(device, serial, repeat),
             What::Opened { serial, life } => self.opened(device, serial, life),
             What::First { serial, bytes, repeat, life } => self.first(device, serial, bytes, repeat, life),
-            What::ToServer { serial, bytes } => self.to_server(device, serial, bytes),
-            What::ToDevice { serial, bytes } => self.to_device(device, serial, bytes),
+            What::ToServer { serial, bytes } => self.bytes_at_server(device, serial, bytes),
+            What::ToDevice { serial, bytes } => self.bytes_at_device(device, serial, bytes),
             What::EndAtServer { serial } => self.end_at_server(device, serial),
             What::EndAtDevice { serial, reset } => self.end_at_device(device, serial, reset),
             What::Worked { life } => self.worked(life),
