@@ -9,6 +9,7 @@ mod backlog;
 mod device;
 mod event;
 mod model;
+mod places;
 mod policy;
 mod random;
 mod report;

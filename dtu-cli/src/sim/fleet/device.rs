@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 impl World {
     /// Takes everything out of a device's machine, as its driver would.
     pub(super) fn pump_device(&mut self, device: u32) {
-        let of = device as usize;
+        let of = self.places.of(device);
         self.transmit(device);
         let link = &mut self.links[of];
         let mut lost = false;
@@ -19,11 +19,11 @@ impl World {
             match change.state {
                 State::Connected => {
                     self.tries[of].succeed();
-                    self.tally.connected(of, self.now);
+                    self.tally.connected(device, self.now);
                 }
                 State::Disconnected | State::Closed => {
                     lost = true;
-                    self.tally.lost(of);
+                    self.tally.lost(device);
                 }
                 State::Connecting | State::Registering | State::Suspect => {}
             }
@@ -40,7 +40,7 @@ impl World {
             let serial = epoch.number();
             self.hot[of].socket = serial;
             self.tries[of].begin(self.now);
-            self.tally.dialled(of);
+            self.tally.dialled(device);
             self.send(device, What::Syn { serial, repeat: 0 });
         }
         self.arm(device, false, deadline.map(|(at, _)| at));
@@ -51,7 +51,7 @@ impl World {
 
     /// Puts what the device's machine has to say on the line of the connection it has.
     fn transmit(&mut self, device: u32) {
-        let of = device as usize;
+        let of = self.places.of(device);
         if let Some(bytes) = self.device_bytes(of) {
             let serial = self.links[of].epoch().number();
             self.send(device, What::ToServer { serial, bytes });
@@ -67,7 +67,7 @@ impl World {
 
     /// The server's kernel has answered the SYN: the device is connected, and says who it is.
     pub(super) fn opened(&mut self, device: u32, serial: u32, life: u8) {
-        let of = device as usize;
+        let of = self.places.of(device);
         if self.hot[of].socket != serial {
             return; // it has given up, and a reset ends it
         }
@@ -80,7 +80,7 @@ impl World {
     }
 
     pub(super) fn to_device(&mut self, device: u32, serial: u32, bytes: Bytes) {
-        let of = device as usize;
+        let of = self.places.of(device);
         if self.hot[of].socket != serial {
             return self.pool.drop(bytes);
         }
@@ -93,7 +93,7 @@ impl World {
 
     /// The end of the connection, or the refusal of it.
     pub(super) fn end_at_device(&mut self, device: u32, serial: u32, reset: bool) {
-        let of = device as usize;
+        let of = self.places.of(device);
         if self.hot[of].socket != serial {
             return;
         }

@@ -49,7 +49,7 @@ impl Process {
 
 impl World {
     pub(super) fn syn(&mut self, device: u32, serial: u32, repeat: u8) {
-        if self.hot[device as usize].socket != serial {
+        if self.hot[self.places.of(device)].socket != serial {
             return; // given up meanwhile
         }
         if !self.process.is_up {
@@ -67,7 +67,7 @@ impl World {
         if !self.process.is_up || life != self.process.life {
             self.pool.drop(bytes);
             self.send(device, What::EndAtDevice { serial, reset: true });
-        } else if repeat > 0 && self.hot[device as usize].ended >= serial {
+        } else if repeat > 0 && self.hot[self.places.of(device)].ended >= serial {
             self.pool.drop(bytes); // nobody repeats what was given up
         } else if self.backlog.push(Pending { device, serial, bytes }) {
             self.work();
@@ -149,14 +149,14 @@ impl World {
         let mut handshake = Handshake::new(self.limits.clone(), Carrier::Stream, 0, self.instant);
         handshake.refuse(self.instant, RefuseCode::BUSY, retry_after);
         while handshake.poll_transmit(&mut self.scratch) {}
-        let (bytes, way) = (self.pool.put(&mut self.scratch), u64::from(self.hot[device as usize].way));
+        let (bytes, way) = (self.pool.put(&mut self.scratch), u64::from(self.hot[self.places.of(device)].way));
         let at = self.now + REFUSE_COST + way;
         self.plan(at, device, What::ToDevice { serial, bytes });
         self.plan(at, device, What::EndAtDevice { serial, reset: false });
     }
 
     fn begin(&mut self, waiting: Waiting) -> (Work, u64) {
-        if self.model.measures.discard && self.hot[waiting.device as usize].ended >= waiting.serial {
+        if self.model.measures.discard && self.hot[self.places.of(waiting.device)].ended >= waiting.serial {
             (Work::Discard, DISCARD_COST)
         } else {
             (Work::Register(waiting), self.model.register_cost())
@@ -190,7 +190,7 @@ impl World {
     /// Lets a device in.
     fn register(&mut self, waiting: Waiting) {
         let Waiting { device, serial, handshake } = waiting;
-        let of = device as usize;
+        let of = self.places.of(device);
         let limits = self.limits.clone();
         let stream = self.random.next() | 1;
         let now = self.instant;
@@ -223,7 +223,7 @@ impl World {
 
     /// Takes everything out of a session's machine.
     fn pump_session(&mut self, device: u32) {
-        let of = device as usize;
+        let of = self.places.of(device);
         let Some((epoch, link)) = &mut self.sessions[of] else { return };
         while link.poll_transmit(*epoch, self.instant, &mut self.scratch) {}
         while link.poll_event().is_some() {}
@@ -241,14 +241,14 @@ impl World {
     }
 
     pub(super) fn session_timeout(&mut self, device: u32) {
-        if let Some((_, link)) = &mut self.sessions[device as usize] {
+        if let Some((_, link)) = &mut self.sessions[self.places.of(device)] {
             link.handle_timeout(self.instant);
         }
         self.pump_session(device);
     }
 
     pub(super) fn to_server(&mut self, device: u32, serial: u32, bytes: Bytes) {
-        let of = device as usize;
+        let of = self.places.of(device);
         // What comes on a connection that waits stays in its buffer: it can only be a CLOSE before the end.
         if self.hot[of].session != serial {
             return self.pool.drop(bytes);
@@ -262,7 +262,7 @@ impl World {
     }
 
     pub(super) fn end_at_server(&mut self, device: u32, serial: u32) {
-        let hot = &mut self.hot[device as usize];
+        let hot = &mut self.hot[self.places.of(device)];
         hot.ended = hot.ended.max(serial);
         if hot.session == serial {
             self.end_session(device, Cause::Disconnected);
@@ -270,7 +270,7 @@ impl World {
     }
 
     fn end_session(&mut self, device: u32, cause: Cause) {
-        if let Some((epoch, link)) = &mut self.sessions[device as usize] {
+        if let Some((epoch, link)) = &mut self.sessions[self.places.of(device)] {
             link.handle_disconnected(*epoch, self.instant, cause);
         }
         self.pump_session(device);
@@ -290,7 +290,8 @@ impl World {
             self.pool.drop(bytes);
             open.push((device, serial));
         }
-        for (device, hot) in (0..).zip(&mut self.hot) {
+        for device in 0..self.model.devices {
+            let hot = &mut self.hot[self.places.of(device)];
             if hot.session != 0 {
                 open.push((device, core::mem::take(&mut hot.session)));
             }
@@ -311,7 +312,7 @@ impl World {
 
     /// Connects a device before the outage: the machines say all they say, and no time passes.
     pub(super) fn connect_at_once(&mut self, device: u32) {
-        let (of, now): (usize, Instant) = (device as usize, self.instant);
+        let (of, now): (usize, Instant) = (self.places.of(device), self.instant);
         let link = &mut self.links[of];
         link.handle_timeout(now);
         let epoch = link.poll_connect().expect("a device dials at once");

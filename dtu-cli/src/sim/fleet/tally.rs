@@ -38,13 +38,13 @@ impl Tally {
         (self.refused, self.discarded, self.registered, self.welcomed) = (0, 0, 0, 0);
     }
 
-    pub(super) fn dialled(&mut self, device: usize) {
-        self.of[device].dials += 1;
+    pub(super) fn dialled(&mut self, device: u32) {
+        self.of[device as usize].dials += 1;
     }
 
     /// A device is connected, or was and was in doubt.
-    pub(super) fn connected(&mut self, device: usize, now: u64) {
-        let of = &mut self.of[device];
+    pub(super) fn connected(&mut self, device: u32, now: u64) {
+        let of = &mut self.of[device as usize];
         if of.since == NEVER {
             of.since = now;
             self.connected += 1;
@@ -55,8 +55,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn lost(&mut self, device: usize) {
-        let of = &mut self.of[device];
+    pub(super) fn lost(&mut self, device: u32) {
+        let of = &mut self.of[device as usize];
         if of.since != NEVER {
             of.since = NEVER;
             self.connected -= 1;

@@ -3,6 +3,7 @@
 use super::backlog::Backlog;
 use super::event::{Event, Pool, Trace, What};
 use super::model::{MOST, Model, NO_CAP, SECOND, STAYS, WAY_LEAST, WAY_MOST};
+use super::places::Places;
 use super::policy::{Policy, Tries};
 use super::random::Random;
 use super::server::Process;
@@ -59,6 +60,8 @@ pub(super) struct World {
     pub(super) pool: Pool,
     pub(super) trace: Trace,
     pub(super) random: Random,
+    /// Where each device's things lie in what follows.
+    pub(super) places: Places,
     pub(super) hot: Vec<Hot>,
     pub(super) links: Vec<Link<Device>>,
     pub(super) tries: Vec<Tries>,
@@ -67,6 +70,7 @@ pub(super) struct World {
     pub(super) process: Process,
     pub(super) backlog: Backlog,
     pub(super) tally: Tally,
+    is_tidy: bool,
     /// What a machine gives or takes at once.
     pub(super) scratch: Vec<u8>,
 }
@@ -85,6 +89,7 @@ impl World {
             pool: Pool::default(),
             trace: Trace::new(),
             random: Random::new(model.seed),
+            places: Places::new(model.devices),
             hot: Vec::new(),
             links: Vec::new(),
             tries: vec![Tries::default(); model.devices as usize],
@@ -93,6 +98,7 @@ impl World {
             process: Process::new(),
             backlog: Backlog::new(model.backlog as usize),
             tally: Tally::new(model.devices as usize),
+            is_tidy: model.outage == 0,
             scratch: Vec::new(),
         };
         world.build();
@@ -114,7 +120,10 @@ impl World {
             // The machine has to wait for the other's delay.
             backoff = Backoff::fixed(dtu_net::backoff::LONGEST).jitter(Jitter::None);
         }
-        for device in 0..model.devices {
+        let mut starts: Vec<u64> = (0..model.devices).map(|_| self.random.between(0, model.heartbeat - 1)).collect();
+        // Who comes next lies next in memory.
+        starts.sort_unstable();
+        for (device, at) in (0..).zip(starts) {
             let mut config = DeviceConfig::new(&id(device)).expect("an id of at most 14 bytes");
             (config.backoff, config.limits) = (backoff, limits);
             let (stream, seed) = (self.random.next() | 1, self.random.next());
@@ -122,7 +131,6 @@ impl World {
             let way = self.random.between(WAY_LEAST, WAY_MOST) as u32;
             let (timer, session_timer) = (Timer::NONE, Timer::NONE);
             self.hot.push(Hot { timer, session_timer, way, socket: 0, session: 0, ended: 0 });
-            let at = self.random.between(0, model.heartbeat - 1);
             self.plan(at, device, What::Start);
         }
         if model.outage > 0 {
@@ -136,17 +144,32 @@ impl World {
         let returns_at = self.model.returns_at();
         let end = returns_at + self.model.after.unwrap_or(MOST);
         while let Some((at, event)) = self.wheel.next() {
-            let settled = self
-                .tally
-                .all_since
-                .filter(|since| self.model.after.is_none() && (*since >= returns_at || self.model.outage == 0));
-            let end = settled.map_or(end, |since| end.min(since + STAYS).max(returns_at));
+            let back = self.tally.all_since.filter(|since| *since >= returns_at || self.model.outage == 0);
+            let stays = back.filter(|_| self.model.after.is_none());
+            let end = stays.map_or(end, |since| end.min(since + STAYS).max(returns_at));
             if at > end {
                 self.now = end;
                 return;
             }
+            if !self.is_tidy && back.is_some_and(|since| since + self.model.heartbeat <= at) {
+                self.tidy();
+            }
             self.step(at, event);
         }
+    }
+
+    /// Lays the fleet anew in the order of its deadlines: who comes next lies next in memory. They keep that order, as all have
+    /// one heartbeat, until the next outage.
+    fn tidy(&mut self) {
+        self.is_tidy = true;
+        let hot = &self.hot;
+        let order = self.places.in_order(|place| hot[place].timer.due);
+        self.places.lay(order, |one, other| {
+            self.hot.swap(one, other);
+            self.links.swap(one, other);
+            self.sessions.swap(one, other);
+            self.tries.swap(one, other);
+        });
     }
 
     pub(super) fn plan(&mut self, at: u64, device: u32, what: What) {
@@ -155,7 +178,7 @@ impl World {
 
     /// Plans something at the other end of a device's line.
     pub(super) fn send(&mut self, device: u32, what: What) {
-        let at = self.now + u64::from(self.hot[device as usize].way);
+        let at = self.now + u64::from(self.hot[self.places.of(device)].way);
         self.plan(at, device, what);
     }
 
@@ -165,11 +188,11 @@ impl World {
             self.instant = self.start + Duration::from_micros(at);
         }
         let Event { device, what } = event;
-        let of = device as usize;
+        let of = self.places.of(device);
         // Timers that moved are no events.
         match what {
-            What::DeviceTimer if !self.is_due(of, false) => return,
-            What::SessionTimer if !self.is_due(of, true) => return,
+            What::DeviceTimer if !self.is_due(device, false) => return,
+            What::SessionTimer if !self.is_due(device, true) => return,
             _ => self.trace.note(at, event),
         }
         match what {
@@ -198,9 +221,9 @@ impl World {
     }
 
     /// Whether the deadline of a timer event has come. One that moved away is planned anew.
-    fn is_due(&mut self, of: usize, session: bool) -> bool {
+    fn is_due(&mut self, device: u32, session: bool) -> bool {
         let now = self.now;
-        let hot = &mut self.hot[of];
+        let hot = &mut self.hot[self.places.of(device)];
         let (timer, what) =
             if session { (&mut hot.session_timer, What::SessionTimer) } else { (&mut hot.timer, What::DeviceTimer) };
         if timer.planned != now {
@@ -213,7 +236,7 @@ impl World {
         if timer.due != NEVER {
             timer.planned = timer.due;
             let at = timer.due;
-            self.plan(at, of as u32, what);
+            self.plan(at, device, what);
         }
         false
     }
@@ -221,7 +244,7 @@ impl World {
     /// Takes the deadline that a machine named last.
     pub(super) fn arm(&mut self, device: u32, session: bool, deadline: Option<Instant>) {
         let due = deadline.map_or(NEVER, |deadline| self.micros(deadline).max(self.now));
-        let hot = &mut self.hot[device as usize];
+        let hot = &mut self.hot[self.places.of(device)];
         let (timer, what) =
             if session { (&mut hot.session_timer, What::SessionTimer) } else { (&mut hot.timer, What::DeviceTimer) };
         timer.due = due;
