@@ -65,8 +65,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
           requires = "is_virtual")]
     discard: bool,
-    /// How long a device is silent before it asks for a sign of life, in seconds or with a unit.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time, requires = "is_virtual")]
+    /// How long a device is silent before it asks for a sign of life, in seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = super::seconds::parse, requires = "is_virtual")]
     heartbeat: Duration,
     /// Runs so many seeds, from --seed on, and tells the worst and the median.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "is_virtual",
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args, common: Common, json: bool) -> anyhow::Result<Str
     ensure!(common.outage <= LONGEST, "--outage must not be longer than a day");
     ensure!(common.after.is_none_or(|after| after <= LONGEST), "--seconds must not be longer than a day");
     let heartbeats = dtu_net::limits::HEARTBEAT_MIN..=HEARTBEAT_MAX;
-    ensure!(heartbeats.contains(&args.heartbeat), "--heartbeat must be from 100ms to 1h");
+    ensure!(heartbeats.contains(&args.heartbeat), "--heartbeat must be from 0.1 to 3600 seconds");
     let measures = Measures { cap: args.cap, bound: args.queue_bound, hints: args.hints, discard: args.discard };
     let mut runs = Vec::new();
     for number in 0..args.seeds {
@@ -105,10 +105,11 @@ pub(crate) fn run(args: &Args, common: Common, json: bool) -> anyhow::Result<Str
             after: common.after.map(micros),
             seed: common.seed.wrapping_add(u64::from(number)),
         };
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), processor_time());
         let mut world = World::new(model);
         world.run();
-        runs.push(Report::new(&world, began.elapsed()));
+        let processor = processor_time().zip(before).map(|(after, before)| after.saturating_sub(before));
+        runs.push(Report::new(&world, began.elapsed(), processor));
     }
     Ok(match (&runs[..], json) {
         ([run], true) => serde_json::to_string(run)?,
@@ -118,13 +119,11 @@ pub(crate) fn run(args: &Args, common: Common, json: bool) -> anyhow::Result<Str
     })
 }
 
-/// Parses a time as seconds, or with a unit.
-fn time(text: &str) -> Result<Duration, String> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_number && !text.is_empty() {
-        return crate::chaos::duration::parse(&format!("{text}s"));
-    }
-    crate::chaos::duration::parse(text)
+/// How long this thread has had a processor, where the system tells: Linux does.
+fn processor_time() -> Option<Duration> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = told.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 fn on(text: &str) -> Result<bool, String> {

@@ -126,12 +126,6 @@ impl Pool {
             self.free.push(bytes.0);
         }
     }
-
-    /// How many are on their way.
-    #[cfg(test)]
-    pub(super) fn in_use(&self) -> usize {
-        self.buffers.len() - self.free.len()
-    }
 }
 
 /// What all events of a run come to: the same number for the same events at the same times in the same order.

@@ -59,8 +59,9 @@ pub(super) struct Report {
     longest_door_queue: usize,
     pub(super) events: u64,
     pub(super) simulated_seconds: f64,
-    /// Of the processor of who simulates.
+    /// How long it took, and how much of that the thread had a processor, where the system tells.
     pub(super) seconds: f64,
+    pub(super) processor_seconds: Option<f64>,
     /// Simulated seconds a second.
     pub(super) speed: f64,
     /// Equal where the same events came in the same order.
@@ -69,7 +70,7 @@ pub(super) struct Report {
 
 impl Report {
     /// Of a world that has run for `took`.
-    pub(super) fn new(world: &World, took: Duration) -> Self {
+    pub(super) fn new(world: &World, took: Duration, processor: Option<Duration>) -> Self {
         let (model, tally): (&Model, _) = (&world.model, &world.tally);
         let (back, dials) = (tally.back(), tally.dials());
         let devices = dials.len();
@@ -113,6 +114,7 @@ impl Report {
             events: world.trace.events,
             simulated_seconds,
             seconds,
+            processor_seconds: processor.map(|processor| processor.as_secs_f64()),
             speed: simulated_seconds / seconds,
             trace: format!("{:016x}", world.trace.hash),
         }

@@ -24,7 +24,7 @@ struct Waiting {
 enum Work {
     Refuse,
     Discard,
-    Register(Waiting),
+    Register(Box<Waiting>),
 }
 
 /// The server's process.
@@ -159,7 +159,7 @@ impl World {
         if self.model.measures.discard && self.hot[self.places.of(waiting.device)].ended >= waiting.serial {
             (Work::Discard, DISCARD_COST)
         } else {
-            (Work::Register(waiting), self.model.register_cost())
+            (Work::Register(Box::new(waiting)), self.model.register_cost())
         }
     }
 
@@ -174,7 +174,7 @@ impl World {
                     door.handle_served(self.instant);
                 }
                 self.tally.registered += 1;
-                self.register(waiting);
+                self.register(*waiting);
             }
             Some(Work::Discard) => {
                 if let Some(door) = &mut self.process.door {
@@ -247,7 +247,7 @@ impl World {
         self.pump_session(device);
     }
 
-    pub(super) fn to_server(&mut self, device: u32, serial: u32, bytes: Bytes) {
+    pub(super) fn arrives_at_server(&mut self, device: u32, serial: u32, bytes: Bytes) {
         let of = self.places.of(device);
         // What comes on a connection that waits stays in its buffer: it can only be a CLOSE before the end.
         if self.hot[of].session != serial {
@@ -281,7 +281,7 @@ impl World {
         let life = self.process.life + 1;
         let process = core::mem::replace(&mut self.process, Process { is_up: false, life, ..Process::new() });
         let working = process.work.into_iter().filter_map(|work| match work {
-            Work::Register(waiting) => Some(waiting),
+            Work::Register(waiting) => Some(*waiting),
             Work::Refuse | Work::Discard => None,
         });
         let mut open: Vec<(u32, u32)> =

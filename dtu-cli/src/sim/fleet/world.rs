@@ -98,7 +98,7 @@ impl World {
             process: Process::new(),
             backlog: Backlog::new(model.backlog as usize),
             tally: Tally::new(model.devices as usize),
-            is_tidy: model.outage == 0,
+            is_tidy: false,
             scratch: Vec::new(),
         };
         world.build();
@@ -133,10 +133,8 @@ impl World {
             self.hot.push(Hot { timer, session_timer, way, socket: 0, session: 0, ended: 0 });
             self.plan(at, device, What::Start);
         }
-        if model.outage > 0 {
-            self.plan(model.dies_at(), 0, What::Dies);
-            self.plan(model.returns_at(), 0, What::Returns);
-        }
+        self.plan(model.dies_at(), 0, What::Dies);
+        self.plan(model.returns_at(), 0, What::Returns);
     }
 
     /// Runs to the end.
@@ -144,9 +142,9 @@ impl World {
         let returns_at = self.model.returns_at();
         let end = returns_at + self.model.after.unwrap_or(MOST);
         while let Some((at, event)) = self.wheel.next() {
-            let back = self.tally.all_since.filter(|since| *since >= returns_at || self.model.outage == 0);
+            let back = self.tally.all_since.filter(|since| *since >= returns_at);
             let stays = back.filter(|_| self.model.after.is_none());
-            let end = stays.map_or(end, |since| end.min(since + STAYS).max(returns_at));
+            let end = stays.map_or(end, |since| end.min(since + STAYS));
             if at > end {
                 self.now = end;
                 return;
@@ -190,11 +188,12 @@ impl World {
         let Event { device, what } = event;
         let of = self.places.of(device);
         // Timers that moved are no events.
-        match what {
-            What::DeviceTimer if !self.is_due(device, false) => return,
-            What::SessionTimer if !self.is_due(device, true) => return,
-            _ => self.trace.note(at, event),
+        let moved = matches!(what, What::DeviceTimer) && !self.is_due(device, false)
+            || matches!(what, What::SessionTimer) && !self.is_due(device, true);
+        if moved {
+            return;
         }
+        self.trace.note(at, event);
         match what {
             What::Start => self.connect_at_once(device),
             What::DeviceTimer => {
@@ -210,8 +209,8 @@ impl World {
             What::Syn { serial, repeat } => self.syn(device, serial, repeat),
             What::Opened { serial, life } => self.opened(device, serial, life),
             What::First { serial, bytes, repeat, life } => self.first(device, serial, bytes, repeat, life),
-            What::ToServer { serial, bytes } => self.to_server(device, serial, bytes),
-            What::ToDevice { serial, bytes } => self.to_device(device, serial, bytes),
+            What::ToServer { serial, bytes } => self.arrives_at_server(device, serial, bytes),
+            What::ToDevice { serial, bytes } => self.arrives_at_device(device, serial, bytes),
             What::EndAtServer { serial } => self.end_at_server(device, serial),
             What::EndAtDevice { serial, reset } => self.end_at_device(device, serial, reset),
             What::Worked { life } => self.worked(life),
