@@ -3,7 +3,7 @@
 use crate::contest::Job;
 use crate::noise::{GARBAGE, HOSTILE, NOISY_SIZES};
 use crate::stream::{SIZES, Size};
-use crate::{checksum, decode, encode, links, messages, noise, payloads};
+use crate::{breaker, checksum, decode, encode, links, messages, noise, payloads};
 
 /// Hands each job to `run`, one after the other, so that only one's buffers exist at a time. A job whose name holds
 /// none of `filters` is left out, unless there are none.
@@ -28,6 +28,9 @@ pub fn for_each(filters: &[String], mut run: impl FnMut(Job)) {
     }
     for group in links::GROUPS {
         offer(group, None, &|| links::job(group));
+    }
+    for group in breaker::GROUPS {
+        offer(group, None, &|| breaker::job(group));
     }
     for (group, one_in) in [("noisy_1_in_100", 100), ("noisy_1_in_10", 10)] {
         for size in NOISY_SIZES {

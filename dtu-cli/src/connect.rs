@@ -10,6 +10,7 @@ mod tell;
 use anyhow::{Context, anyhow};
 use carrier::{Carrier, Plan};
 use core::time::Duration;
+use dtu_net::adaptive::AdaptiveHeartbeat;
 use dtu_net::driver::{Client, ClientConfig};
 use dtu_net::{DeviceConfig, Ledger};
 use dtu_proto::message::{CloseCode, DeviceId, MessageError};
@@ -66,6 +67,10 @@ pub(crate) struct Args {
     /// How long to wait at the end for the acknowledgements that are still missing, in seconds.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=3600))]
     drain: u32,
+    /// Finds the longest silence that the network allows, and asks the server for a sign of life no more often than that;
+    /// from 30 s up to the heartbeat that the server announces, 30 minutes at most. With --udp it stays at 30 s.
+    #[arg(long)]
+    adaptive_heartbeat: bool,
     /// Makes the first failure of the link final, for scripts.
     #[arg(long)]
     once: bool,
@@ -87,6 +92,7 @@ impl Args {
         device.limits.max_payload = self.max_payload;
         device.limits.outbox = self.outbox.limits();
         device.limits.max_datagram = self.server.max_datagram();
+        device.adaptive = self.adaptive_heartbeat.then(AdaptiveHeartbeat::default);
         let mut config = ClientConfig::new(device);
         config.outbox = self.outbox.open()?;
         Ok(config)
@@ -153,5 +159,24 @@ async fn connect(args: &Args) -> anyhow::Result<()> {
         (Ok(()), Some(shortfall)) => Err(anyhow!(shortfall)),
         (Err(error), None) => Err(error),
         (Err(error), Some(shortfall)) => Err(anyhow!("{error:#}; {shortfall}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args as _, FromArgMatches};
+
+    fn parse(args: &[&str]) -> Args {
+        let command = Args::augment_args(clap::Command::new("connect"));
+        let matches = command.get_matches_from(["connect", "server:1", "--id", "m"].iter().chain(args));
+        Args::from_arg_matches(&matches).expect("they are complete")
+    }
+
+    #[test]
+    fn a_device_searches_for_its_heartbeat_only_when_it_is_told_to() {
+        let adaptive = |args| parse(args).config().expect("there is nothing to open").device.adaptive;
+        assert_eq!(adaptive(&[]), None);
+        assert_eq!(adaptive(&["--adaptive-heartbeat"]), Some(AdaptiveHeartbeat::default()));
     }
 }

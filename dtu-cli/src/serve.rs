@@ -64,6 +64,7 @@ Examples:
   dtu serve --listen '[::]:55125' --udp '[::]:55125' --keys keys
   dtu serve --listen '[::]:55125' --keys /etc/dtu/keys --max-payload 1024 --heartbeat 60
   dtu serve --listen '[::]:55125' --keys keys --tls-cert server.pem --tls-key server.key
+  dtu serve --listen '[::]:55125' --keys keys --drain 60
   dtu serve --listen 127.0.0.1:0 | jq -r 'select(.event == \"data\") | .body'
 
 A key for a device:
@@ -93,6 +94,20 @@ pub(crate) struct Args {
     /// How many sessions are kept at a time, of devices that are there and that are away.
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     max_sessions: u32,
+    /// How many connections may be unidentified at a time. Of those, as many wait as can be served within 2 s; the others are
+    /// told when to come.
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_unidentified: u32,
+    /// How many connections one address may hold at a time; by default as many as all together.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_per_address: Option<u32>,
+    /// How many MiB of DATA all sessions may hold before nobody else is taken.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    max_memory: u32,
+    /// At the end, the sessions are closed one after the other over so many seconds, so that the devices do not come all at once
+    /// to where they go next. A second signal ends it at once.
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    drain: u32,
     #[command(flatten)]
     who: who::WhoMayIn,
 }
@@ -105,6 +120,9 @@ impl Args {
         config.limits.window = self.window;
         config.limits.retention = Duration::from_secs(u64::from(self.retention));
         config.max_connections = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
+        config.max_per_address = self.max_per_address.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        config.door.max_unidentified = usize::try_from(self.max_unidentified).unwrap_or(usize::MAX);
+        config.max_memory = usize::try_from(self.max_memory).unwrap_or(usize::MAX).saturating_mul(1024 * 1024);
         config.max_sessions = usize::try_from(self.max_sessions).unwrap_or(usize::MAX);
         self.who.apply(&mut config, self.udp.is_some())?;
         Ok(config)
@@ -143,12 +161,26 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
             () = &mut stop => break None,
         }
     };
-    stopping.cancel();
     sessions.close();
     drop(queue);
+    let drain = Duration::from_secs(u64::from(args.drain));
+    let server = if early.is_none() && !drain.is_zero() {
+        eprintln!("closing the sessions over {drain:?}");
+        let mut again = crate::stop::signal()?;
+        tokio::select! {
+            () = server.drain(drain, GRACE) => {}
+            () = &mut again => {}
+        }
+        None
+    } else {
+        Some(server)
+    };
+    stopping.cancel();
     let in_time = early.is_some() || timeout(GRACE, sessions.wait()).await.is_ok();
-    // A peer that takes no last word is cut off.
-    let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
+    if let Some(server) = server {
+        // A peer that takes no last word is cut off.
+        let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
+    }
     ended.cancel();
     anyhow::ensure!(in_time, "stopped with events that nobody read from stdout; their DATA is not acknowledged");
     let unread = "stopped with events that nobody read from stdout";

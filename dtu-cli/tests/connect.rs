@@ -4,7 +4,7 @@
 mod support;
 
 use dtu_proto::Message;
-use dtu_proto::message::{Data, Refuse, RefuseCode, kind};
+use dtu_proto::message::{Data, Refuse, RefuseCode, Resume, Welcome, kind};
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::Write;
@@ -67,6 +67,21 @@ fn what_comes_down_is_written_and_then_acknowledged() {
     drop(server);
     let books = device.succeeds();
     assert!(books.contains("received 1;"), "{books}");
+}
+
+#[test]
+fn a_device_that_searches_asks_no_later_than_the_server_announces() {
+    let (listener, addr) = door();
+    let device = connect(&addr, &["--id", "m", "--adaptive-heartbeat"]);
+    let mut server = Peer::accept(&listener);
+    server.payload_of(kind::REGISTER);
+    let resume = Resume { stream: 5, send_base: 0, peer_stream: 0, receive_next: 0 };
+    server.send(&frame(&Message::Welcome(Welcome { heartbeat_ms: 100, window: 64, resume })));
+    for _ in 0..3 {
+        let Ok(Message::Ping { nonce }) = Message::decode(&server.payload_of(kind::PING)) else { panic!("no PING") };
+        server.send(&frame(&Message::Pong { nonce }));
+    }
+    device.kill();
 }
 
 #[test]

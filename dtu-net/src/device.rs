@@ -1,10 +1,12 @@
 //! The device's end of a link: dials, says who it is, asks for signs of life, and comes again.
 
+use crate::adaptive::{Adaptive, AdaptiveHeartbeat};
 use crate::auth::{self, Key};
 use crate::backoff::{Backoff, Delays};
 use crate::error::{Cause, Violation};
-use crate::event::{Epoch, State, Timer};
-use crate::heartbeat::Silence;
+use crate::event::{Epoch, Event, State, Timer};
+use crate::failover::{Failover, MOVE, Plan, Probe, Verdict};
+use crate::heartbeat::{Pace, Silence};
 use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits};
 use crate::link::{Link, Role, sealed};
 use crate::outbox::Outbox;
@@ -35,6 +37,8 @@ pub struct DeviceConfig {
     pub backoff: Backoff,
     /// The bounds of its link.
     pub limits: Limits,
+    /// Whether it finds out for itself how rarely it may ask; see [`adaptive`](crate::adaptive).
+    pub adaptive: Option<AdaptiveHeartbeat>,
 }
 
 impl DeviceConfig {
@@ -46,7 +50,7 @@ impl DeviceConfig {
     pub fn new(id: &str) -> Result<Self, MessageError> {
         let id = DeviceId::new(id)?.as_str().into();
         let (token, backoff, limits) = (Bytes::new(), Backoff::RECONNECT, Limits::default());
-        Ok(Self { id, token, key: None, backoff, limits })
+        Ok(Self { id, token, key: None, backoff, limits, adaptive: None })
     }
 
     /// What the server may ask for besides; at most 255 bytes.
@@ -90,6 +94,13 @@ pub struct Device {
     replaced: bool,
     /// When the hello goes out again, on datagrams, and after how long the next time.
     repeat: Option<(Instant, Duration)>,
+    pub(crate) adaptive: Option<Box<Adaptive>>,
+    /// Where it dials, when it has several endpoints.
+    failover: Option<Box<Failover>>,
+    /// The endpoint that it goes back to, and when at the latest.
+    moving: Option<(usize, Instant)>,
+    /// The driver has not been told to make it yet.
+    probe_due: Option<Probe>,
 }
 
 impl Role for Device {}
@@ -111,7 +122,7 @@ impl Link<Device> {
     }
 
     fn with_outbox(config: DeviceConfig, outbox: Outbox, seed: u64, now: Instant) -> Self {
-        let DeviceConfig { id, token, key, backoff, limits } = config;
+        let DeviceConfig { id, token, key, backoff, limits, adaptive } = config;
         let role = Device {
             id,
             token,
@@ -124,8 +135,45 @@ impl Link<Device> {
             hello_due: false,
             replaced: false,
             repeat: None,
+            adaptive: adaptive.as_ref().map(|adaptive| Box::new(Adaptive::new(adaptive))),
+            failover: None,
+            moving: None,
+            probe_due: None,
         };
         Self { wire: None, core: Core::new(Arc::new(limits), outbox, now), role }
+    }
+
+    /// The same with several endpoints. `seed` is random; it may be that of the link.
+    #[must_use]
+    pub fn fail_over(mut self, plan: &Plan, seed: u64, now: Instant) -> Self {
+        self.role.failover = Some(Box::new(Failover::new(plan, seed, now)));
+        self
+    }
+
+    /// The endpoint that the connection of now goes to, or the last one went to; 0 where there is but one.
+    #[must_use]
+    pub fn endpoint(&self) -> usize {
+        self.role.failover.as_ref().and_then(|failover| failover.current()).unwrap_or(0)
+    }
+
+    /// The endpoint that is to be probed now: connect to it beside the connection there is, by TLS where it has that, drop what
+    /// came of it, and say so by [`handle_probe`](Self::handle_probe).
+    #[must_use]
+    pub const fn poll_probe(&mut self) -> Option<Probe> {
+        self.role.probe_due.take()
+    }
+
+    /// The endpoint was there, or not. When it has been there for long enough, the connection of now is ended, to go back to
+    /// it, as soon as all that was sent is acknowledged, at the latest after [`MOVE`]. What is said of a probe of an older connection does nothing.
+    pub fn handle_probe(&mut self, now: Instant, probe: Probe, answered: bool) {
+        let Some(failover) = &mut self.role.failover else { return };
+        failover.handle_probe(now, probe, answered);
+        if let Some(endpoint) = failover.poll_fail_back() {
+            // What the server has and did not acknowledge would come twice, here and there.
+            self.core.is_ending = true;
+            self.role.moving = Some((endpoint, now + MOVE));
+            self.settle(now, Ok(()));
+        }
     }
 
     /// The connection that is wanted now: dial, then call [`handle_connected`](Self::handle_connected) or
@@ -181,8 +229,24 @@ impl Device {
         (limits.heartbeat, limits.window) = (heartbeat, window);
         (self.hello, self.hello_due, self.repeat) = (None, false, None);
         self.delays.answered(now);
+        if let Some(failover) = &mut self.failover {
+            failover.handle_answered(now);
+        }
         core.resume(now, &resume, ordered).map_err(Cause::Violation)?;
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_welcomed(now, heartbeat, ordered, &mut core.events);
+        }
         Ok(())
+    }
+
+    fn pace(&self, core: &Core) -> Pace {
+        let announced = Pace::announced(&core.limits);
+        self.adaptive.as_ref().map_or(announced, |adaptive| Pace {
+            interval: adaptive.interval(),
+            keep: adaptive.keep(announced.keep),
+            probe_timeout: adaptive.probe_timeout(announced.probe_timeout, core.heartbeat.round_trip().timeout()),
+            probes: announced.probes,
+        })
     }
 }
 
@@ -250,7 +314,11 @@ impl sealed::Role for Device {
                 let repeat = self.repeat.map(|(at, _)| (at, Timer::Repeat)).filter(|(at, _)| *at < self.deadline);
                 Some(repeat.unwrap_or((self.deadline, Timer::Identify)))
             }
-            State::Connected | State::Suspect | State::Closed => None,
+            State::Connected | State::Suspect => {
+                let probe = self.failover.as_ref().and_then(|failover| failover.poll_timeout());
+                self.moving.map(|(_, at)| (at, Timer::Move)).or_else(|| probe.map(|at| (at, Timer::Probe)))
+            }
+            State::Closed => None,
         }
     }
 
@@ -260,6 +328,13 @@ impl sealed::Role for Device {
                 core.epoch = Epoch(core.epoch.0.wrapping_add(1));
                 self.deadline = now + core.limits.connect;
                 self.connect_due = true;
+                if let Some(failover) = &mut self.failover {
+                    let before = failover.current();
+                    let index = failover.choose(now);
+                    if before != Some(index) {
+                        core.events.push_back(Event::Endpoint { index, before });
+                    }
+                }
                 core.change(now, State::Connecting, None, "");
                 Ok(())
             }
@@ -270,6 +345,11 @@ impl sealed::Role for Device {
                 Ok(())
             }
             Timer::Identify => Err(Cause::NotIdentified { limit: core.limits.identify }),
+            Timer::Move => self.moving.map_or(Ok(()), |(endpoint, _)| Err(Cause::MovedBack { endpoint })),
+            Timer::Probe => {
+                self.probe_due = self.failover.as_mut().and_then(|failover| failover.poll_probe(now));
+                Ok(())
+            }
             // The link keeps these to itself.
             Timer::InterByte
             | Timer::Frame
@@ -281,13 +361,32 @@ impl sealed::Role for Device {
         }
     }
 
+    fn heard(&mut self, core: &mut Core, now: Instant) {
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_heard(now, &mut core.events);
+        }
+    }
+
+    fn sent(&mut self, _: &mut Core, now: Instant) {
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_sent(now);
+        }
+    }
+
+    fn unread(&mut self) {
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_unread();
+        }
+    }
+
     fn silence_deadline(&self, core: &Core) -> Instant {
-        core.heartbeat.device_deadline(&core.limits)
+        core.heartbeat.device_deadline(&self.pace(core))
     }
 
     fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause> {
-        match core.heartbeat.device_silence(now, &core.limits) {
-            Silence::Dead => return Err(Cause::Silent { limit: core.limits.device_silence() }),
+        let pace = self.pace(core);
+        match core.heartbeat.device_silence(now, &pace) {
+            Silence::Dead => return Err(Cause::Silent { limit: pace.silence() }),
             Silence::Ask { suspect: true } => core.change(now, State::Suspect, None, ""),
             Silence::Ask { suspect: false } | Silence::Keep => {}
         }
@@ -295,11 +394,23 @@ impl sealed::Role for Device {
         Ok(())
     }
 
+    fn leaves(&self, core: &Core) -> Option<Cause> {
+        let (endpoint, _) = self.moving.filter(|_| !core.outbox.is_owed())?;
+        Some(Cause::MovedBack { endpoint })
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "after every other cause, also one to come, it tries as usual")]
     fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause> {
         (self.connect_due, self.hello, self.hello_due, self.repeat) = (false, None, false, None);
+        if let Some(adaptive) = &mut self.adaptive {
+            adaptive.handle_lost(now, cause, core.heartbeat.round_trip().timeout(), core.limits.probe_timeout);
+        }
+        (self.moving, self.probe_due, core.is_ending) = (None, None, false);
         let unwanted = core.limits.unwanted;
+        let is_alone = self.failover.is_none();
         let hint = match cause {
+            // What one endpoint asks for is kept with that endpoint.
+            Cause::Refused { .. } | Cause::NoKey if !is_alone => Duration::ZERO,
             Cause::Refused { code: RefuseCode::UNAUTHORIZED, retry_after } => retry_after.max(unwanted),
             Cause::Refused { retry_after, .. } => retry_after,
             Cause::NoKey => unwanted,
@@ -315,6 +426,10 @@ impl sealed::Role for Device {
             self.delays.next_at_least(now, hint, &mut self.random)
         };
         self.deadline = now + delay.ok_or(Cause::GivenUp { attempts: self.delays.attempts() })?;
+        if let Some(failover) = &mut self.failover {
+            failover.handle_lost(now, Verdict::of(&cause, unwanted));
+            self.deadline = self.deadline.max(failover.available_at(now));
+        }
         Ok(())
     }
 }

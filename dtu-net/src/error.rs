@@ -70,6 +70,11 @@ pub enum Cause {
     },
     /// The server answers in the middle of a connection with another stream: it was restarted, and knows nothing of this one.
     Restarted,
+    /// This side, a device, goes back to an endpoint that is better than the one in use.
+    MovedBack {
+        /// Which one, from 0.
+        endpoint: usize,
+    },
     /// The peer broke the rules of the session.
     Violation(Violation),
 }
@@ -119,7 +124,7 @@ pub enum Violation {
         /// The first number beyond.
         limit: u32,
     },
-    /// More PINGs in one heartbeat than any honest peer sends.
+    /// More PINGs in one heartbeat, or in 30 s of a longer one, than any honest peer sends.
     PingFlood {
         /// How many are allowed.
         limit: u32,
@@ -169,6 +174,7 @@ impl Cause {
             Self::GivenUp { .. } => "given_up",
             Self::Away { .. } => "away",
             Self::Restarted => "restarted",
+            Self::MovedBack { .. } => "moved_back",
             Self::Violation(violation) => violation.name(),
         }
     }
@@ -220,6 +226,7 @@ impl fmt::Display for Cause {
             Self::GivenUp { attempts } => write!(f, "given up after {attempts} tries"),
             Self::Away { limit } => write!(f, "away for more than {limit:?}"),
             Self::Restarted => f.write_str("the server was restarted"),
+            Self::MovedBack { endpoint } => write!(f, "endpoint {endpoint} is back, and better"),
             Self::Violation(violation) => write!(f, "the peer broke the rules: {violation}"),
         }
     }

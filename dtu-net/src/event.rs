@@ -1,5 +1,6 @@
 //! What a link tells its owner.
 
+use crate::adaptive::{Learned, Network};
 use crate::error::{Cause, SkipCause};
 use bytes::Bytes;
 use core::fmt;
@@ -125,6 +126,13 @@ pub enum Event {
     State(StateChange),
     /// After a connect: how the streams go on.
     Resumed(Resumption),
+    /// A device with several endpoints dials another one than before, or its first one.
+    Endpoint {
+        /// Which one, from 0.
+        index: usize,
+        /// The one before.
+        before: Option<usize>,
+    },
     /// `count` numbers from `first` on have reached their outcome.
     Settled {
         /// The first of them.
@@ -140,6 +148,13 @@ pub enum Event {
         bytes: u64,
         /// Why; of several added up, the first one.
         cause: SkipCause,
+    },
+    /// A device's search for its heartbeat has come to know its network better.
+    HeartbeatLearned(Learned),
+    /// There were too many networks to remember: what was learned of this one is forgotten.
+    NetworkForgotten {
+        /// Which.
+        network: Network,
     },
 }
 
@@ -272,4 +287,8 @@ pub enum Timer {
     Drain,
     /// The session of a device that is away ends.
     Retention,
+    /// A better endpoint than the one in use is probed.
+    Probe,
+    /// The device goes back to it, although not everything is acknowledged.
+    Move,
 }

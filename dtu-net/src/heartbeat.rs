@@ -14,7 +14,7 @@
 //! `handle_timeout` is called after that instant. A server asks nothing: it waits for twice the heartbeat that it announced.
 //! A clock that jumped, as on a machine that slept, causes one question and then the usual time for its answer.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, PINGS_WITHIN};
 use crate::rtt::RoundTrip;
 use core::time::Duration;
 use std::time::Instant;
@@ -35,6 +35,32 @@ pub(crate) struct Heartbeat {
     /// The peer's own questions since `pings_since`.
     pings: u32,
     pings_since: Instant,
+}
+
+/// How a device asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// After how much silence of the server.
+    pub(crate) interval: Duration,
+    /// After how much silence of its own.
+    pub(crate) keep: Duration,
+    /// After how long again.
+    pub(crate) probe_timeout: Duration,
+    /// How often in vain.
+    pub(crate) probes: u32,
+}
+
+impl Pace {
+    /// By the announced heartbeat.
+    pub(crate) const fn announced(limits: &Limits) -> Self {
+        let Limits { heartbeat, probe_timeout, probes, .. } = *limits;
+        Self { interval: heartbeat, keep: heartbeat, probe_timeout, probes }
+    }
+
+    /// After how much silence the server is dead.
+    pub(crate) fn silence(&self) -> Duration {
+        self.interval.saturating_add(self.probe_timeout.saturating_mul(self.probes))
+    }
 }
 
 /// What a device does about silence.
@@ -79,8 +105,12 @@ impl Heartbeat {
         self.last_heard
     }
 
-    pub(crate) fn device_deadline(&self, limits: &Limits) -> Instant {
-        if self.probes == 0 { self.last_heard.min(self.last_sent) + limits.heartbeat } else { self.probe_over }
+    pub(crate) fn device_deadline(&self, pace: &Pace) -> Instant {
+        if self.probes == 0 {
+            (self.last_heard + pace.interval).min(self.last_sent + pace.keep)
+        } else {
+            self.probe_over
+        }
     }
 
     /// When the peer has to hear something.
@@ -93,18 +123,18 @@ impl Heartbeat {
     }
 
     /// Acts upon a device's deadline that has passed.
-    pub(crate) fn device_silence(&mut self, now: Instant, limits: &Limits) -> Silence {
-        let planned = if self.probes == 0 { self.last_heard + limits.heartbeat } else { self.probe_over };
+    pub(crate) fn device_silence(&mut self, now: Instant, pace: &Pace) -> Silence {
+        let planned = if self.probes == 0 { self.last_heard + pace.interval } else { self.probe_over };
         if planned > now {
             self.last_sent = now;
             return Silence::Keep;
         }
-        if self.probes >= limits.probes {
+        if self.probes >= pace.probes {
             return Silence::Dead;
         }
         // The next deadline follows the planned one, so that late calls do not add up; unless the clock has jumped over it.
-        let planned = planned + limits.probe_timeout;
-        self.probe_over = if planned > now { planned } else { now + limits.probe_timeout };
+        let planned = planned + pace.probe_timeout;
+        self.probe_over = if planned > now { planned } else { now + pace.probe_timeout };
         self.probes += 1;
         Silence::Ask { suspect: self.probes > 1 }
     }
@@ -127,7 +157,7 @@ impl Heartbeat {
 
     /// Counts a PING of the peer. Returns whether it is one too many.
     pub(crate) fn asked(&mut self, now: Instant, limits: &Limits) -> bool {
-        if now.saturating_duration_since(self.pings_since) >= limits.heartbeat {
+        if now.saturating_duration_since(self.pings_since) >= limits.heartbeat.min(PINGS_WITHIN) {
             (self.pings, self.pings_since) = (0, now);
         }
         self.pings += 1;

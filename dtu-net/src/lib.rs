@@ -14,13 +14,19 @@
 //! | reconnect | by [`backoff`], which begins anew only after the server has answered and the connection was stable |
 //! | dirt | skipped, reported with its cause; where it took DATA with it, that is sent again |
 
+pub mod adaptive;
 pub mod auth;
 pub mod backoff;
+pub mod breaker;
+pub mod controller;
 mod device;
+pub mod dial;
+pub mod door;
 #[cfg(feature = "tokio")]
 pub mod driver;
 mod error;
 mod event;
+pub mod failover;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -32,6 +38,8 @@ pub mod limits;
 pub mod link;
 mod numbers;
 mod outbox;
+pub mod policy;
+pub mod retry;
 pub mod rtt;
 mod server;
 mod state;

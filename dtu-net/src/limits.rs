@@ -45,8 +45,11 @@ pub const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many PINGs in a row may stay without any byte in return.
 pub const PROBES: u32 = 3;
 
-/// How many PINGs a peer may send in one heartbeat. An honest one sends four.
+/// How many PINGs a peer may send within [`PINGS_WITHIN`], or one heartbeat where that is shorter. An honest one sends four.
 pub const PINGS: u32 = 64;
+
+/// The longest time over which PINGs are counted. A device behind a short NAT asks many times in a long heartbeat.
+pub const PINGS_WITHIN: Duration = HEARTBEAT;
 
 /// The longest datagram that is sent, in bytes. With the headers of UDP and IPv6 it stays below 1280, the least that every
 /// IPv6 path takes (RFC 8200, section 5), so that nothing is cut into fragments, which mobile networks tend to lose. QUIC

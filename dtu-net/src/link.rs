@@ -66,11 +66,25 @@ pub(crate) mod sealed {
         /// Acts upon it. The error ends the connection.
         fn handle_timer(&mut self, core: &mut Core, now: Instant, timer: Timer) -> Result<(), Cause>;
 
+        /// A byte has come; the heartbeat does not know of it yet.
+        fn heard(&mut self, _core: &mut Core, _now: Instant) {}
+
+        /// Something has left.
+        fn sent(&mut self, _core: &mut Core, _now: Instant) {}
+
+        /// What comes is not read for now.
+        fn unread(&mut self) {}
+
         /// When the silence of the peer has to be acted upon.
         fn silence_deadline(&self, core: &Core) -> Instant;
 
         /// Acts upon it. The error ends the connection.
         fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause>;
+
+        /// Why the role ends the connection now, when it does.
+        fn leaves(&self, _: &Core) -> Option<Cause> {
+            None
+        }
 
         /// The connection is over: decides what follows. The error ends the link.
         fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause>;
@@ -89,8 +103,12 @@ impl<R: Role> Link<R> {
     /// Takes bytes of the stream, all of them.
     pub fn handle_bytes(&mut self, epoch: Epoch, now: Instant, bytes: &[u8]) {
         if !bytes.is_empty() && self.is_live(epoch) {
+            self.role.heard(&mut self.core, now);
             self.core.heard(now);
             self.drain(now, bytes);
+            if !self.core.wants_bytes() {
+                self.role.unread();
+            }
         }
     }
 
@@ -155,9 +173,13 @@ impl<R: Role> Link<R> {
                     self.finish(now);
                     Ok(())
                 }
-                Timer::Reconnect | Timer::Connect | Timer::Identify | Timer::Repeat | Timer::Retention => {
-                    self.role.handle_timer(&mut self.core, now, timer)
-                }
+                Timer::Reconnect
+                | Timer::Connect
+                | Timer::Identify
+                | Timer::Repeat
+                | Timer::Retention
+                | Timer::Probe
+                | Timer::Move => self.role.handle_timer(&mut self.core, now, timer),
             };
             self.settle(now, done);
         }
@@ -179,6 +201,7 @@ impl<R: Role> Link<R> {
             if !more || !Core::may_grow(out.len() - before, wire) {
                 let sent = out.len() > before;
                 if sent {
+                    self.role.sent(&mut self.core, now);
                     self.core.heartbeat.sent(now);
                 }
                 return sent;
@@ -416,6 +439,9 @@ impl<R: Role> Link<R> {
         if let Err(cause) = done {
             self.end(now, cause);
         }
+        if let Some(cause) = self.role.leaves(&self.core) {
+            self.end(now, cause);
+        }
         if self.core.closing.is_some() && self.core.outbox.is_empty() && self.core.state != State::Closed {
             self.finish(now);
         }
@@ -429,6 +455,7 @@ impl<R: Role> Link<R> {
             Cause::Violation(_) => Some(CloseCode::PROTOCOL),
             Cause::Replaced => Some(CloseCode::REPLACED),
             Cause::NoKey => Some(CloseCode::DONE),
+            Cause::MovedBack { .. } => Some(CloseCode::GOING_DOWN),
             _ => None,
         };
         if let (Some(code), Some(wire)) = (code, &self.wire) {

@@ -278,6 +278,11 @@ impl Outbox {
         self.waiting_since.map(|since| since + doubled)
     }
 
+    /// Whether the peer owes an acknowledgement.
+    pub(crate) const fn is_owed(&self) -> bool {
+        self.waiting_since.is_some()
+    }
+
     /// Marks at most `most` of what left before `before` to be sent once more; the time of the rest counts anew.
     pub(crate) fn resend(&mut self, now: Instant, before: Instant, most: usize) {
         self.repeats = self.repeats.saturating_add(1);

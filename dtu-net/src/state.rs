@@ -46,6 +46,8 @@ pub struct Core {
     pub(crate) inbox: Inbox,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) closing: Option<Box<Closing>>,
+    /// Nothing new leaves on this connection: its last acknowledgements are awaited.
+    pub(crate) is_ending: bool,
     pub(crate) events: VecDeque<Event>,
     /// What the peer's CLOSE or REFUSE says for people, until the change of state tells it.
     pub(crate) peer_reason: Box<str>,
@@ -73,6 +75,7 @@ impl Core {
             inbox: Inbox::default(),
             heartbeat: Heartbeat::new(now),
             closing: None,
+            is_ending: false,
             events: VecDeque::new(),
             peer_reason: Box::default(),
             pongs: VecDeque::new(),
@@ -105,6 +108,7 @@ impl Core {
         self.heartbeat = Heartbeat::new(now);
         self.pongs.clear();
         self.ping_due = false;
+        self.is_ending = false;
         self.candidate_since = None;
     }
 
@@ -206,6 +210,8 @@ impl Core {
             wire.encode(&Message::Ping { nonce: self.heartbeat.ask(now) }, out);
         } else if let Some(receive_next) = self.inbox.take_acknowledgement() {
             wire.encode(&Message::Ack { receive_next }, out);
+        } else if self.is_ending {
+            return false;
         } else {
             match self.outbox.transmit(now, self.limits.window) {
                 Some(Next::Data { seq, channel, body }) => {

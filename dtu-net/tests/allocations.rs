@@ -4,6 +4,7 @@
 
 use allocation_counter::measure;
 use core::time::Duration;
+use dtu_net::breaker::{Breaker, BreakerConfig, FailureRate};
 use dtu_net::{Carrier, Device, DeviceConfig, Epoch, Handshake, Limits, Link, Outgoing, Server};
 use dtu_proto::{Message, Native};
 use std::sync::Arc;
@@ -160,6 +161,30 @@ fn a_frame_in_two_pieces_leaves_no_buffer_behind() {
         }
     });
     assert_eq!((info.count_current, info.bytes_current), (0, 0));
+}
+
+#[test]
+fn a_breaker_admits_and_refuses_without_an_allocation() {
+    let pair = Pair::new();
+    let now = pair.now;
+    let rate = FailureRate { window: Duration::from_secs(10), permille: 900, min_calls: 20 };
+    for config in [BreakerConfig::DEFAULT, BreakerConfig::DEFAULT.rate(rate).unwrap()] {
+        let breaker = Arc::new(Breaker::new(config, now));
+        let calls = || {
+            for _ in 0..ROUNDS {
+                breaker.acquire(now).unwrap().succeed(now);
+                breaker.acquire_owned(now).unwrap().succeed(now);
+                breaker.acquire(now).unwrap().fail(now);
+                drop(breaker.acquire(now).unwrap());
+                breaker.acquire(now).unwrap().succeed(now);
+            }
+        };
+        let info = measure(calls);
+        assert_eq!((info.count_total, info.bytes_total), (0, 0));
+        breaker.force_open(now);
+        let info = measure(|| (0..ROUNDS).for_each(|_| assert!(breaker.acquire(now).is_err())));
+        assert_eq!((info.count_total, info.bytes_total), (0, 0));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What happens on the link, one line each on stderr.
 
+use core::time::Duration;
+use dtu_net::adaptive::Learned;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_net::{Cause, Device, Event, LinkCounters, State, StateChange};
 use dtu_proto::message::RefuseCode;
@@ -14,8 +16,18 @@ pub(super) fn event(addr: &str, session: &Session<Device>, event: &LinkEvent) {
             eprintln!("the server does not remember this device: what is sent again may come twice there");
         }
         Event::Skipped { bytes, cause } => eprintln!("dtu: {bytes} bytes from the server skipped: {cause}"),
+        Event::HeartbeatLearned(Learned { good, bad, .. }) => eprintln!(
+            "heartbeat: the network keeps {}, and not {}; now {:.0} s",
+            seconds(*good),
+            seconds(*bad),
+            session.heartbeat_interval().as_secs_f64()
+        ),
         Event::Resumed(_) | Event::Settled { .. } | _ => {}
     }
+}
+
+fn seconds(silence: Option<Duration>) -> String {
+    silence.map_or_else(|| "what is not known".to_owned(), |silence| format!("{:.0} s", silence.as_secs_f64()))
 }
 
 pub(super) fn missed(count: u64) {

@@ -111,6 +111,8 @@ pub(super) async fn run(args: &Args, seed: u64) -> anyhow::Result<Balance> {
     };
     let mut config = ServerConfig::default();
     config.limits = limits();
+    // Links that are cut all the time are what it is about.
+    config.flapping = None;
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listen =
         if args.udp { Listen { tcp: None, udp: Some(loopback) } } else { Listen { tcp: Some(loopback), udp: None } };

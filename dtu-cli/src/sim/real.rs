@@ -11,7 +11,6 @@ mod machine;
 mod network;
 mod summary;
 
-use super::seconds;
 use crate::progress::Line;
 use anyhow::{Context, ensure};
 use books::{Books, Live};
@@ -33,11 +32,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, clap::Args)]
 pub(super) struct RealArgs {
     /// How many DATA a device sends a second; 0 for devices that are silent.
-    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = rate)]
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = rate, conflicts_with = "is_virtual")]
     rate: f64,
-    /// How long it runs, in seconds.
-    #[arg(long, value_name = "S", default_value = "10", value_parser = seconds::parse)]
-    seconds: Duration,
 }
 
 /// The lowest rate that is not 0, one in a day, and the highest.
@@ -53,19 +49,19 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn run(args: &super::Args, seed: u64) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &super::Args, addr: &str, seconds: Duration, seed: u64) -> anyhow::Result<ExitCode> {
     if let Some(outage) = args.outage {
-        let rest = args.real.seconds - args.real.seconds / 3;
+        let rest = seconds - seconds / 3;
         ensure!(
             outage < rest,
             "an outage of {} s after a third of {} s does not end before it",
             outage.as_secs_f64(),
-            args.real.seconds.as_secs_f64()
+            seconds.as_secs_f64()
         );
     }
     machine::make_room_for(args.devices)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let summary = runtime.block_on(simulate(args, seed))?;
+    let summary = runtime.block_on(simulate(args, addr, seconds, seed))?;
     let mut out = std::io::stdout().lock();
     let printed = if args.json {
         let line = serde_json::to_string(&summary)?;
@@ -77,11 +73,11 @@ pub(super) fn run(args: &super::Args, seed: u64) -> anyhow::Result<ExitCode> {
     Ok(if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn simulate(args: &super::Args, seed: u64) -> anyhow::Result<Summary> {
+async fn simulate(args: &super::Args, addr: &str, seconds: Duration, seed: u64) -> anyhow::Result<Summary> {
     let interrupted = crate::stop::signal()?;
-    let looked_up = lookup_host(&args.addr).await.with_context(|| format!("cannot look up {}", args.addr))?;
+    let looked_up = lookup_host(addr).await.with_context(|| format!("cannot look up {addr}"))?;
     // One server: the devices of a fleet do not share their load by chance.
-    let server = { looked_up }.next().with_context(|| format!("{} has no address", args.addr))?;
+    let server = { looked_up }.next().with_context(|| format!("{addr} has no address"))?;
     let network = Arc::new(Network::to(server, args.devices));
     let (live, books) = (Arc::<Live>::default(), Arc::<Books>::default());
     let line = Line::start({
@@ -106,13 +102,13 @@ async fn simulate(args: &super::Args, seed: u64) -> anyhow::Result<Summary> {
     }
     let weather = async {
         let Some(outage) = args.outage else { return };
-        sleep_until(begin + args.real.seconds / 3).await;
+        sleep_until(begin + seconds / 3).await;
         network.cut();
         sleep(outage).await;
         network.mend();
     };
     let time = async {
-        tokio::join!(weather, sleep_until(begin + args.real.seconds));
+        tokio::join!(weather, sleep_until(begin + seconds));
     };
     tokio::select! {
         () = time => {}

@@ -1,6 +1,6 @@
 //! Where one device stands in its plan.
 
-use super::{Backoff, HINT_MAX, jitter, nanos};
+use super::{Backoff, HINT_MAX, HINT_SPREAD, jitter, nanos};
 use core::time::Duration;
 use rand_core::Rng;
 use std::time::Instant;
@@ -55,6 +55,18 @@ impl Delays {
         Self { backoff, attempts: 0, previous: backoff.base_nanos(), started: None, answered: None }
     }
 
+    /// Stands where [`position`](Self::position) says, under a plan that may be another.
+    pub(crate) const fn at(backoff: Backoff, attempts: u32, previous: u64, started: Option<Instant>) -> Self {
+        let base = backoff.base_nanos();
+        // Delays are drawn from the base up to what the one before allows.
+        Self { backoff, attempts, previous: if previous < base { base } else { previous }, started, answered: None }
+    }
+
+    /// The delays given, the last of them in nanoseconds, and when one was asked for first.
+    pub(crate) const fn position(&self) -> (u32, u64, Option<Instant>) {
+        (self.attempts, self.previous, self.started)
+    }
+
     /// How many delays were given since the beginning; a delay of `None` is not counted.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
@@ -80,13 +92,15 @@ impl Delays {
         self.next_at_least(now, Duration::ZERO, rng)
     }
 
-    /// Like [`next`](Self::next), but no shorter than `hint`, the `retry_after` of a REFUSE; of the hint counts no more
-    /// than [`HINT_MAX`].
+    /// Like [`next`](Self::next), but by the appointment that a server has made: no shorter than `hint`, the `retry_after` of a
+    /// REFUSE; of the hint counts no more than [`HINT_MAX`]. Zero is no hint.
     ///
-    /// The jitter spreads a hint upwards by as much as it would spread a delay of that length downwards: 60 s become 60 s to
-    /// 108 s with [`Jitter::DEFAULT`](super::Jitter::DEFAULT), and with none stay 60 s. `Decorrelated` spreads it as `Full`
-    /// does. So a delay never exceeds the cap or twice `HINT_MAX`, whichever is more. Where the delay of the plan is
-    /// longer, it stands.
+    /// The server knows when it has room, so the hint takes the place of the delay of the plan, long or short, but for the
+    /// shortest that the plan has at this attempt: 60 s is 60 s, and 1 s at the cap of 30 s is 6 s with
+    /// [`Jitter::DEFAULT`](super::Jitter::DEFAULT). It is spread upwards by up to an eighth ([`HINT_SPREAD`](super::HINT_SPREAD)), and
+    /// by no more than the jitter would spread a delay of that length: a server that tells everybody the same has told them at
+    /// different times, and one that gives each its own time would have it blurred. So a delay never exceeds the cap or nine
+    /// eighths of `HINT_MAX`, whichever is more.
     #[must_use]
     pub fn next_at_least(&mut self, now: Instant, hint: Duration, rng: &mut impl Rng) -> Option<Duration> {
         if let Some(answered) = self.answered.take()
@@ -104,8 +118,13 @@ impl Delays {
         }
         let hint = nanos(hint.min(HINT_MAX));
         let (shortest, longest) = self.backoff.bounds(self.attempts, self.previous);
-        let with_hint = longest.max(hint + self.backoff.jitter.width(hint));
-        let drawn = jitter::draw(shortest.max(hint), with_hint, rng);
+        let (shortest, latest) = if hint == 0 {
+            (shortest, longest)
+        } else {
+            let appointed = shortest.max(hint);
+            (appointed, self.spread(appointed).min(longest.max(self.spread(hint))))
+        };
+        let drawn = jitter::draw(shortest, latest, rng);
         let delay = Duration::from_nanos(drawn);
         if self.backoff.max_elapsed.is_some_and(|max_elapsed| elapsed.saturating_add(delay) > max_elapsed) {
             return None;
@@ -113,5 +132,11 @@ impl Delays {
         self.attempts = self.attempts.saturating_add(1);
         self.previous = drawn.min(longest);
         Some(delay)
+    }
+
+    /// The latest that an appointment is kept.
+    const fn spread(&self, appointed: u64) -> u64 {
+        let (jitter, most) = (self.backoff.jitter.width(appointed), appointed / HINT_SPREAD);
+        appointed + if jitter < most { jitter } else { most }
     }
 }

@@ -11,7 +11,10 @@ const PERMILLE: u16 = 1000;
 ///
 /// `d` is the delay without jitter. The draw is even over the interval, both ends included; the bias of the draw is below
 /// one part in 100 000. The names are those of the AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
+///
+/// With the feature `serde`: `"none"`, `"full"`, `"equal"`, `"decorrelated"`, `{ proportional_permille = 800 }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Jitter {
     /// Exactly `d`. For one device alone, and for tests.
     None,
@@ -26,6 +29,7 @@ pub enum Jitter {
     /// From `d` less so many thousandths, and no less than the floor, to `d`. More than 1000 counts as 1000.
     ///
     /// It goes one way only: a spread to both sides would go over the cap, or gather there if it were cut.
+    #[cfg_attr(feature = "serde", serde(rename = "proportional_permille"))]
     Proportional(u16),
 }
 
@@ -48,7 +52,7 @@ impl Jitter {
 }
 
 /// Draws evenly from `shortest..=longest` by the high half of a product, with one number from `rng`.
-pub(super) fn draw(shortest: u64, longest: u64, rng: &mut impl Rng) -> u64 {
+pub(crate) fn draw(shortest: u64, longest: u64, rng: &mut impl Rng) -> u64 {
     let count = u128::from(longest - shortest) + 1;
     let offset = (u128::from(rng.next_u64()) * count) >> u64::BITS;
     shortest + offset as u64

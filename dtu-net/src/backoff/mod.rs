@@ -96,6 +96,7 @@ mod power;
 
 pub use delays::Delays;
 pub use jitter::Jitter;
+pub(crate) use jitter::draw;
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -111,6 +112,9 @@ pub const LONGEST: Duration = Duration::from_hours(24);
 /// The longest hint that counts; longer ones count as this. A server must not park a device for the 49 days that fit in
 /// the field.
 pub const HINT_MAX: Duration = Duration::from_hours(1);
+
+/// Which part of a hint, at most, a device comes later than it was told: an eighth.
+pub const HINT_SPREAD: u64 = 8;
 
 /// How long a link must have held after the peer's answer before attempts begin anew, unless set otherwise. As long as
 /// [`IDENTIFY`](crate::limits::IDENTIFY), the longest first deadline of a session: a server that answers and drops at it
@@ -218,6 +222,11 @@ impl Backoff {
         self.cap
     }
 
+    /// How long a link has to hold before attempts begin anew.
+    pub(crate) const fn stability(&self) -> Duration {
+        self.stable_after
+    }
+
     /// The least that any delay can be: a tenth of the base, and never zero.
     #[must_use]
     pub const fn floor(&self) -> Duration {
@@ -230,6 +239,11 @@ impl Backoff {
         let before = self.base_nanos().saturating_mul(jitter::DECORRELATED_GROWTH.saturating_pow(attempts));
         let (shortest, longest) = self.bounds(attempts, before);
         Duration::from_nanos(shortest)..=Duration::from_nanos(longest)
+    }
+
+    /// After how many delays it gives up.
+    pub(crate) const fn attempt_limit(&self) -> Option<u32> {
+        self.max_attempts
     }
 
     /// The delays one after another, without a clock: the time that elapsed is the sum of the delays given so far.

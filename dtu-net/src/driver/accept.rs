@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use socket2::SockRef;
 use std::io;
+use std::net::Shutdown;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::sleep;
 
@@ -23,6 +25,9 @@ pub(super) fn listen(addr: SocketAddr, backlog: u32, receive_buffer: Option<u32>
     if let Some(bytes) = receive_buffer {
         socket.set_recv_buffer_size(bytes)?;
     }
+    // Small frames leave at once. Linux hands this on to what is accepted. A socket that refuses the wish is slower, not wrong.
+    #[cfg(target_os = "linux")]
+    let _slower = socket.set_nodelay(true);
     socket.bind(addr)?;
     socket.listen(backlog)
 }
@@ -32,7 +37,7 @@ pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Soc
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                // Small frames leave at once. A socket that refuses the wish is slower, not wrong.
+                #[cfg(not(target_os = "linux"))]
                 let _slower = socket.set_nodelay(true);
                 return Ok((socket, peer));
             }
@@ -43,6 +48,42 @@ pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Soc
             }
         }
     }
+}
+
+/// Gives a connection back that has its turn.
+///
+/// # Errors
+///
+/// `UnexpectedEof` when its peer has gone meanwhile, whatever it said before: while it waited in the system's queue or for its turn,
+/// it gave up, and whatever is done for it is in vain.
+pub(super) fn still_there(socket: TcpStream) -> io::Result<TcpStream> {
+    //= spec/session.md#S-39
+    if is_gone(&socket)? { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(socket) }
+}
+
+/// Whether the peer has ended its side or the whole connection. What the runtime knows of a socket says nothing before the
+/// first event.
+#[cfg(target_os = "linux")]
+fn is_gone(socket: &TcpStream) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut state = [PollFd::new(socket, PollFlags::RDHUP)];
+    poll(&mut state, Some(&Timespec::default()))?;
+    let [state] = state;
+    Ok(state.revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR))
+}
+
+/// Other systems tell it with the first read.
+#[cfg(not(target_os = "linux"))]
+fn is_gone(_: &TcpStream) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Says a last word to a peer that has not been listened to, as far as the empty buffer of its socket takes it, and hangs up.
+pub(super) fn turn_away(socket: &TcpStream, word: &[u8]) {
+    // Whatever the runtime knows of the socket: its buffer is empty.
+    let socket = SockRef::from(socket);
+    let _not_sent = socket.send(word);
+    let _not_connected = socket.shutdown(Shutdown::Write);
 }
 
 /// Whether the error concerns only a connection that was gone before it was accepted.

@@ -1,20 +1,24 @@
 //! The device side on a stream of bytes: dial, register, keep, and come again.
 
 use super::carriage::Carriage;
-use super::dial;
+use super::endpoints::Endpoints;
 use super::hub::{Hub, LinkEvent};
 use super::linger::linger;
+use super::resolve::{Resolve, SystemResolver};
 use super::session::Session;
 use super::shared::{Inner, Shared};
 use super::turns::Alarm;
+use super::way::{Road, Way};
 use super::{now, random_stream};
 use crate::device::{Device, DeviceConfig};
 use crate::error::Cause;
 use crate::event::{Epoch, State};
+use crate::failover::{FailoverConfig, Plan};
 use crate::limits::MAX_DATAGRAM;
 use crate::link::Link;
 use crate::store::{Kept, OutboxStore};
 use crate::wire::Carrier;
+use core::convert::Infallible;
 use core::future::{pending, poll_fn};
 use core::net::IpAddr;
 use core::task::Poll;
@@ -24,24 +28,12 @@ use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::broadcast;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Events that a slow listener may be behind before it misses some.
 pub const EVENT_QUEUE: usize = 64;
-
-/// Where a device dials, as `host:port`. A name is looked up again for each try.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Target {
-    /// A TCP server.
-    Tcp(String),
-    /// A TLS server on TCP.
-    #[cfg(feature = "tls")]
-    Tls(String, super::tls::ClientTls),
-    /// A UDP server.
-    Udp(String),
-}
 
 /// How a [`Client`] connects.
 #[derive(Debug)]
@@ -55,6 +47,10 @@ pub struct ClientConfig {
     pub event_queue: usize,
     /// The address to dial from, for a device with several networks. Only targets of its family are dialled then.
     pub local_ip: Option<IpAddr>,
+    /// Who looks up the names of the targets; the system with `None`.
+    pub resolver: Option<Arc<dyn Resolve>>,
+    /// How endpoints are judged, where there are several.
+    pub failover: FailoverConfig,
     /// The beginning of the random numbers in its delays; drawn from the system by default. Two devices with one seed come back
     /// together.
     pub seed: Option<u64>,
@@ -64,7 +60,15 @@ impl ClientConfig {
     /// The configuration of a device with its outbox in memory.
     #[must_use]
     pub const fn new(device: DeviceConfig) -> Self {
-        Self { device, outbox: None, event_queue: EVENT_QUEUE, local_ip: None, seed: None }
+        Self {
+            device,
+            outbox: None,
+            event_queue: EVENT_QUEUE,
+            local_ip: None,
+            resolver: None,
+            failover: FailoverConfig::DEFAULT,
+            seed: None,
+        }
     }
 }
 
@@ -82,32 +86,47 @@ pub struct Client {
 impl Client {
     /// Begins to dial, and returns at once. Cancelling `cancel` closes the link as going down.
     ///
+    /// `endpoints` is one [`Target`](super::Target) or several [`Endpoints`].
+    ///
     /// # Errors
     ///
-    /// When the system gives no random number.
+    /// When the system gives no random number, and [`io::ErrorKind::InvalidInput`] around a
+    /// [`FailoverError`](crate::failover::FailoverError) when [`ClientConfig::failover`] contradicts itself.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn start(target: Target, mut config: ClientConfig, cancel: CancellationToken) -> io::Result<Self> {
-        if let Target::Udp(_) = &target {
+    pub fn start(
+        endpoints: impl Into<Endpoints>,
+        mut config: ClientConfig,
+        cancel: CancellationToken,
+    ) -> io::Result<Self> {
+        let endpoints = endpoints.into();
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let plan = endpoints.plan(config.failover).map_err(invalid)?;
+        if endpoints.has_datagrams() {
             config.device.limits.max_datagram.get_or_insert(MAX_DATAGRAM);
         }
-        let way = Way { target, local_ip: config.local_ip };
-        let (client, shared) = Self::new(config)?;
-        client.tasks.spawn(keep(shared, cancel, way, client.tasks.clone()));
+        let resolver = config.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
+        let local_ip = config.local_ip;
+        let (client, shared) = Self::new(config, plan.as_ref())?;
+        let ways = Ways(endpoints.into_ways(local_ip, &resolver, &client.hub));
+        client.tasks.spawn(keep(shared, cancel, ways, client.tasks.clone()));
         client.tasks.close();
         Ok(client)
     }
 
     /// A client of which no task runs yet.
-    pub(super) fn new(config: ClientConfig) -> io::Result<(Self, Arc<Shared<Device>>)> {
+    pub(super) fn new(config: ClientConfig, plan: Option<&Plan>) -> io::Result<(Self, Arc<Shared<Device>>)> {
         let (seed, began) = (config.seed.map_or_else(getrandom::u64, Ok)?, now());
         let device: Arc<str> = config.device.id().into();
-        let link = match config.outbox {
+        let mut link = match config.outbox {
             Some((kept, store)) => Link::restored(config.device, kept, store, seed, began),
             None => Link::device(config.device, random_stream()?, seed, began),
         };
+        if let Some(plan) = plan {
+            link = link.fail_over(plan, seed, began);
+        }
         let hub = Hub::new(config.event_queue);
         let shared = Shared::new(device, link, hub.clone(), began);
         let session = Session::new(Arc::clone(&shared));
@@ -138,13 +157,6 @@ impl Client {
     }
 }
 
-/// Where it dials, and from where.
-#[derive(Debug)]
-struct Way {
-    target: Target,
-    local_ip: Option<IpAddr>,
-}
-
 /// How a device gets a connection.
 pub(super) trait Connect {
     /// Dials, and carries the link until the connection is over. The error is of the dial.
@@ -155,6 +167,9 @@ pub(super) trait Connect {
         tasks: &TaskTracker,
     ) -> impl Future<Output = io::Result<()>> + Send;
 }
+
+/// Those to its endpoints, in their order.
+struct Ways(Vec<Way>);
 
 /// Keeps the link until it is closed.
 pub(super) async fn keep(
@@ -187,29 +202,70 @@ async fn connect_again_and_again(shared: &Arc<Shared<Device>>, way: &mut impl Co
     }
 }
 
-impl Connect for Way {
+impl Connect for Ways {
     async fn connect(&mut self, shared: &Arc<Shared<Device>>, epoch: Epoch, tasks: &TaskTracker) -> io::Result<()> {
-        let local_ip = self.local_ip;
-        match &self.target {
-            Target::Tcp(addr) => {
-                if let Some(stream) = in_time(shared, epoch, dial::tcp(addr, local_ip)).await? {
-                    carry(shared, epoch, stream, tasks).await;
-                }
+        let Self(ways) = self;
+        let look = |inner: &mut Inner<Device>| (inner.link.endpoint(), inner.link.limits().connect, welcomes(inner));
+        let (endpoint, limit, before) = shared.application(|inner| (look(inner), false));
+        let way = ways.get_mut(endpoint).expect("the link chooses among as many endpoints as there are ways");
+        let Some(road) = in_time(shared, epoch, way.dial(limit)).await? else { return Ok(()) };
+        let carried = async {
+            match road {
+                Road::Tcp(stream) => carry(shared, epoch, stream, tasks).await,
+                #[cfg(feature = "tls")]
+                Road::Tls(stream) => carry(shared, epoch, stream, tasks).await,
+                Road::Udp(socket) => super::udp::client::carry(shared, epoch, socket).await?,
             }
-            #[cfg(feature = "tls")]
-            Target::Tls(addr, tls) => {
-                let dialled = async { tls.connect(dial::tcp(addr, local_ip).await?).await };
-                if let Some(stream) = in_time(shared, epoch, dialled).await? {
-                    carry(shared, epoch, stream, tasks).await;
-                }
-            }
-            Target::Udp(addr) => {
-                if let Some(socket) = in_time(shared, epoch, super::udp::client::dial(addr, local_ip, epoch)).await? {
-                    super::udp::client::carry(shared, epoch, socket).await?;
-                }
-            }
+            Ok(())
+        };
+        // The connection looks at its timers first, and this at what has become due by them: they are one task.
+        let carried = tokio::select! {
+            biased;
+            carried = carried => carried,
+            never = probes(shared, ways, tasks) => match never {},
+        };
+        if shared.application(|inner| (welcomes(inner) > before, false))
+            && let Some(way) = ways.get_mut(endpoint)
+        {
+            way.welcomed();
         }
-        Ok(())
+        carried
+    }
+}
+
+/// How often the link was let in so far.
+fn welcomes(inner: &Inner<Device>) -> u64 {
+    inner.link.counters().connected
+}
+
+/// Makes the probes that the link wants, one after another, as long as its connection lasts.
+async fn probes(shared: &Shared<Device>, ways: &mut [Way], tasks: &TaskTracker) -> Infallible {
+    loop {
+        let probe = poll_fn(|context| {
+            let probe = shared.task(|inner, _| {
+                inner.sleep(context.waker());
+                inner.link.poll_probe()
+            });
+            probe.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        let (limit, linger) =
+            shared.application(|inner| ((inner.link.limits().connect, inner.link.limits().linger), false));
+        let way = ways.get_mut(probe.endpoint).expect("the link probes among as many endpoints as there are ways");
+        let answered = match timeout(limit, way.dial(limit)).await {
+            Ok(Ok(road)) => {
+                road.leave(linger, tasks);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        shared.hub().probed(probe.endpoint, answered.as_ref().err());
+        shared.application(|inner| {
+            inner.link.handle_probe(now(), probe, answered.is_ok());
+            // The connection may have last words to send.
+            ((), true)
+        });
     }
 }
 

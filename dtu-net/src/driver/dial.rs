@@ -1,9 +1,16 @@
 //! How a client reaches an address: from which of its own, and which of the target's are of use.
 
+use super::now;
+use super::turns::Alarm;
+use crate::dial::{Attempt, Race};
 use core::fmt;
+use core::future::poll_fn;
+use core::mem;
 use core::net::{IpAddr, SocketAddr};
+use core::pin::Pin;
+use core::task::Poll;
 use std::io;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Why nothing could be dialled, although there was an answer. It comes inside an [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +50,8 @@ impl From<DialError> for io::Error {
     }
 }
 
-/// The addresses of `host:port` that can be reached from `local_ip`; all of them without one.
-pub(crate) async fn addresses(target: &str, local_ip: Option<IpAddr>) -> io::Result<Vec<SocketAddr>> {
-    let all: Vec<_> = lookup_host(target).await?.collect();
-    Ok(of_family(all, local_ip)?)
-}
-
-fn of_family(mut all: Vec<SocketAddr>, local_ip: Option<IpAddr>) -> Result<Vec<SocketAddr>, DialError> {
+/// Those of a target's addresses that can be reached from `local_ip`; all of them without one.
+pub(crate) fn of_family(mut all: Vec<SocketAddr>, local_ip: Option<IpAddr>) -> Result<Vec<SocketAddr>, DialError> {
     let addresses = all.len();
     if addresses == 0 {
         return Err(DialError::NoAddress);
@@ -63,16 +65,45 @@ fn of_family(mut all: Vec<SocketAddr>, local_ip: Option<IpAddr>) -> Result<Vec<S
     Ok(all)
 }
 
-/// Connects by TCP.
-pub(crate) async fn tcp(target: &str, local_ip: Option<IpAddr>) -> io::Result<TcpStream> {
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// Connects by TCP to the first of `addresses` that is there; attempts that lose are dropped. Without one, the error is
+/// that of the last attempt to fail.
+pub(crate) async fn race(addresses: Vec<SocketAddr>, local_ip: Option<IpAddr>) -> io::Result<TcpStream> {
+    let mut race = Race::new(addresses, now());
+    let mut running: Vec<(Attempt, Connecting)> = Vec::new();
+    let mut alarm = Alarm::default();
     let mut failed = io::Error::from(DialError::NoAddress);
-    for address in addresses(target, local_ip).await? {
-        match connect(address, local_ip).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
+    poll_fn(|context| {
+        loop {
+            while let Some((attempt, address)) = race.poll_attempt(now()) {
+                running.push((attempt, Box::pin(connect(address, local_ip))));
+            }
+            let mut won = None;
+            running.retain_mut(|(attempt, connecting)| match connecting.as_mut().poll(context) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(stream)) => {
+                    won = Some(stream);
+                    false
+                }
+                Poll::Ready(Err(error)) => {
+                    race.handle_failed(*attempt, now());
+                    failed = error;
+                    false
+                }
+            });
+            if let Some(stream) = won {
+                return Poll::Ready(Ok(stream));
+            }
+            if race.is_lost() {
+                return Poll::Ready(Err(mem::replace(&mut failed, DialError::NoAddress.into())));
+            }
+            if !alarm.poll(context, race.poll_timeout()) {
+                return Poll::Pending;
+            }
         }
-    }
-    Err(failed)
+    })
+    .await
 }
 
 async fn connect(address: SocketAddr, local_ip: Option<IpAddr>) -> io::Result<TcpStream> {

@@ -27,6 +27,15 @@ pub enum LinkEvent {
     /// A connection could not be accepted, for want of descriptors or memory; the server goes on after a pause. Or a UDP
     /// socket said so.
     AcceptFailed(std::io::ErrorKind),
+    /// A name was not looked up, or not in time. The dial goes on with the addresses of the last time.
+    LookupFailed {
+        /// Which of the client's targets, from 0.
+        endpoint: usize,
+        /// What the resolver said.
+        error: std::io::ErrorKind,
+        /// How many addresses there are of the last time; with none the dial has failed.
+        kept: usize,
+    },
     /// Datagrams did nothing. A server tells those of one cause added up, once in [`SWEEP`](super::server::SWEEP).
     Dropped(DroppedEvent),
 }
@@ -79,12 +88,27 @@ impl Hub {
                 metrics::counter!("dtu_connects_total", "resumed" => if receiving { "yes" } else { "no" }).increment(1);
                 tracing::debug!(receiving, sending, "streams go on");
             }
+            Event::Endpoint { index, before } => {
+                if before.is_some() {
+                    metrics::counter!("dtu_failover_total", "endpoint" => index.to_string()).increment(1);
+                }
+                tracing::info!(index, ?before, "endpoint chosen");
+            }
             Event::Settled { count, outcome, .. } => {
                 count_settled(*outcome, *count);
             }
             Event::Skipped { bytes, cause } => {
                 metrics::counter!("dtu_skipped_bytes_total", "cause" => cause.name()).increment(*bytes);
                 tracing::debug!(bytes, cause = %cause, "skipped");
+            }
+            Event::HeartbeatLearned(learned) => {
+                metrics::counter!("dtu_heartbeat_learned_total").increment(1);
+                let (network, good, bad) = (learned.network.0, learned.good, learned.bad);
+                tracing::info!(network, ?good, ?bad, "heartbeat learned");
+            }
+            Event::NetworkForgotten { network } => {
+                metrics::counter!("dtu_networks_forgotten_total").increment(1);
+                tracing::info!(network = network.0, "network forgotten");
             }
         });
         if !matches!(event, Event::Settled { .. }) {
@@ -102,6 +126,25 @@ impl Hub {
         metrics::counter!("dtu_accept_failures_total").increment(1);
         tracing::warn!(%error, "cannot accept");
         self.send(LinkEvent::AcceptFailed(error.kind()));
+    }
+
+    pub(crate) fn lookup_failed(&self, endpoint: usize, target: &str, error: &std::io::Error, kept: usize) {
+        let answer = if kept > 0 { "kept" } else { "none" };
+        metrics::counter!("dtu_lookup_failures_total", "answer" => answer).increment(1);
+        tracing::warn!(endpoint, target, %error, kept, "a name was not looked up");
+        self.send(LinkEvent::LookupFailed { endpoint, error: error.kind(), kept });
+    }
+
+    /// An endpoint was probed, or not reached by it: `error`.
+    pub(crate) fn probed(&self, endpoint: usize, error: Option<&std::io::Error>) {
+        let outcome = if error.is_none() { "answered" } else { "failed" };
+        let counter =
+            metrics::counter!("dtu_failover_probes_total", "endpoint" => endpoint.to_string(), "outcome" => outcome);
+        counter.increment(1);
+        match error {
+            None => tracing::debug!(endpoint, "probe answered"),
+            Some(error) => tracing::debug!(endpoint, %error, "probe failed"),
+        }
     }
 
     /// They have been counted and traced one by one.

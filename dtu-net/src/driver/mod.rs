@@ -35,11 +35,15 @@ mod accept;
 mod carriage;
 pub mod client;
 mod dial;
+mod endpoints;
+mod entrance;
 mod hub;
 mod linger;
 mod own_streams;
 mod reception;
 mod registry;
+pub mod resolve;
+pub(crate) mod retry;
 pub mod server;
 mod session;
 mod shared;
@@ -48,10 +52,14 @@ pub mod tls;
 mod turns;
 mod udp;
 mod waiters;
+mod way;
 
-pub use client::{Client, ClientConfig, Target};
+pub use client::{Client, ClientConfig};
 pub use dial::DialError;
+pub use endpoints::{Endpoint, Endpoints, Target};
+pub use entrance::{Bound, TurnedAway};
 pub use hub::{LinkEvent, RefusedEvent};
+pub use registry::Flapping;
 pub use server::{Admission, Listen, Server, ServerConfig, ServerCounters};
 pub use session::{Receipt, Session, StateWatch};
 pub use udp::drops::{DropCause, DroppedEvent};
@@ -61,7 +69,7 @@ use std::time::Instant;
 
 /// The only place that reads the clock: tokio's, which a test can pause.
 #[expect(clippy::disallowed_methods, reason = "a driver is what gives the machines their time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

@@ -47,7 +47,7 @@ impl Client {
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (client, shared) = Self::new(config)?;
+        let (client, shared) = Self::new(config, None)?;
         let way = OwnStreams { dial, streams: PhantomData::<fn() -> F> };
         client.tasks().spawn(keep(shared, cancel, way, client.tasks().clone()));
         client.tasks().close();

@@ -1,6 +1,7 @@
 //! A connection from its acceptance to its end: who is it, may it in, whose session is it.
 
 use super::carriage::Carriage;
+use super::entrance::{Entrance, FULL_RETRY_AFTER, Place};
 use super::hub::Hub;
 use super::linger::linger;
 use super::now;
@@ -21,18 +22,14 @@ use core::net::SocketAddr;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, ready};
-use core::time::Duration;
 use dtu_proto::message::{DeviceId, RefuseCode};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-
-/// What a device is told when there is no room for it or its connection, or when its key cannot be looked up.
-pub(crate) const BUSY_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Bytes that are read at once from a peer that has not been identified.
 const READ: usize = 1024;
@@ -43,6 +40,7 @@ pub type Admission = Arc<dyn Fn(&Registration) -> Result<(), RefuseCode> + Send 
 /// What all connections of a server share.
 pub(crate) struct House {
     pub(crate) limits: Arc<Limits>,
+    pub(crate) entrance: Arc<Entrance>,
     pub(crate) keys: Option<Arc<dyn KeyStore>>,
     pub(crate) admission: Option<Admission>,
     pub(crate) registry: Registry,
@@ -52,8 +50,27 @@ pub(crate) struct House {
     pub(crate) refused: AtomicU64,
     /// The end of the server.
     pub(crate) cancel: CancellationToken,
+    /// The same for connections that are not identified.
+    pub(crate) ends: Ends,
     /// Datagrams that did nothing.
     pub(crate) drops: Drops,
+}
+
+/// The end of the server for those of whom thousands wait for it in a storm. Each token keeps who waits in one list under one
+/// lock, for which all processors would contend.
+pub(crate) struct Ends([CancellationToken; 16]);
+
+impl Ends {
+    pub(crate) fn new(cancel: &CancellationToken) -> Self {
+        Self(core::array::from_fn(|_| cancel.child_token()))
+    }
+
+    fn of(&self, peer: SocketAddr) -> &CancellationToken {
+        let Self(ends) = self;
+        // Ports are dealt out in steps of two.
+        let number = usize::from(peer.port() / 2) % ends.len();
+        ends.get(number).expect("a remainder is below its divisor")
+    }
 }
 
 impl House {
@@ -68,11 +85,11 @@ impl House {
             (Ok(key), Ok(())) => handshake.challenge(now, nonce, key),
             (Err(error), _) => {
                 tracing::error!(device = %registration.device, %error, "the key cannot be looked up");
-                handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
+                handshake.refuse(now, RefuseCode::BUSY, FULL_RETRY_AFTER);
             }
             (_, Err(error)) => {
                 tracing::error!(%error, "the system gives no random number");
-                handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
+                handshake.refuse(now, RefuseCode::BUSY, FULL_RETRY_AFTER);
             }
         }
         false
@@ -85,8 +102,9 @@ impl House {
             handshake.refuse(now, code, self.limits.unwanted);
             return false;
         }
-        if !self.registry.has_room_for(&registration.device) {
-            handshake.refuse(now, RefuseCode::BUSY, BUSY_RETRY_AFTER);
+        if let Err(full) = self.registry.judge(&registration.device, now) {
+            self.entrance.turn_away(full.bound);
+            handshake.refuse(now, RefuseCode::BUSY, full.retry_after);
             return false;
         }
         true
@@ -117,12 +135,13 @@ impl House {
         let identified = async {
             match timeout(limit, opened).await {
                 Ok(Ok(stream)) => Ok(self.identify(stream, peer).await),
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Cause::Disconnected),
                 Ok(Err(error)) => Err(Cause::Transport(error.kind())),
                 Err(_) => Err(Cause::NotIdentified { limit }),
             }
         };
         let going_down = Err(Cause::TurnedAway(RefuseCode::BUSY));
-        match self.cancel.run_until_cancelled(identified).await.unwrap_or(going_down) {
+        match self.ends.of(peer).run_until_cancelled(identified).await.unwrap_or(going_down) {
             Ok(entered) => Some(entered),
             Err(cause) => {
                 self.refuse(peer, None, cause);
@@ -198,7 +217,7 @@ type Entered<S> = (S, Option<(Box<str>, Handshake)>);
 /// is on the heap.
 pub(crate) struct Connection<S> {
     house: Arc<House>,
-    _seat: OwnedSemaphorePermit,
+    place: Place,
     stage: Stage<S>,
 }
 
@@ -218,25 +237,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     /// `opened` gives the stream, or the reason why there is none.
     pub(crate) fn new(
         house: Arc<House>,
-        seat: OwnedSemaphorePermit,
+        place: Place,
         opened: impl Future<Output = io::Result<S>> + Send + 'static,
         peer: SocketAddr,
     ) -> Self {
         let host = Arc::clone(&house);
         let entered = Box::pin(async move { host.enter(opened, peer).await });
-        Self { house, _seat: seat, stage: Stage::Entering(entered) }
+        Self { house, place, stage: Stage::Entering(entered) }
     }
 
     /// Gives the connection to its session, and a new session to the application.
-    fn admit(&self, stream: S, device: &str, handshake: Handshake) -> Stage<S> {
+    fn admit(&mut self, stream: S, device: &str, handshake: Handshake) -> Stage<S> {
         let Some(Admitted { shared, epoch, new }) = self.house.admit(device, handshake) else {
             return self.leaving(stream);
         };
-        let Some(session) = new else { return Stage::Carried(Carriage::new(stream, shared, epoch)) };
-        match self.house.accepted.try_send(session) {
+        let offered = new.map_or(Ok(()), |session| self.house.accepted.try_send(session));
+        match offered {
             // An application that accepts no more has dropped the server, and the session closes with its hand.
-            Ok(()) | Err(TrySendError::Closed(_)) => Stage::Carried(Carriage::new(stream, shared, epoch)),
+            Ok(()) | Err(TrySendError::Closed(_)) => self.carried(stream, shared, epoch),
             Err(TrySendError::Full(session)) => {
+                self.place.wait();
                 let house = Arc::clone(&self.house);
                 Stage::Offering(Box::pin(async move {
                     let _dropped = house.cancel.run_until_cancelled(house.accepted.send(session)).await;
@@ -246,7 +266,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
         }
     }
 
-    fn leaving(&self, stream: S) -> Stage<S> {
+    fn carried(&mut self, stream: S, shared: Arc<Shared<Server>>, epoch: Epoch) -> Stage<S> {
+        self.place.admit();
+        Stage::Carried(Carriage::new(stream, shared, epoch))
+    }
+
+    fn leaving(&mut self, stream: S) -> Stage<S> {
+        self.place.refuse();
         Stage::Leaving(Box::pin(linger(stream, self.house.limits.linger)))
     }
 }
@@ -255,27 +281,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Connection<S
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
         loop {
-            self.stage = match &mut self.stage {
+            this.stage = match &mut this.stage {
                 Stage::Entering(entered) => {
+                    this.place.begin();
                     let entered = ready!(entered.as_mut().poll(context));
                     // What that took on the heap is free before the session takes its place there.
-                    self.stage = Stage::Over;
+                    this.stage = Stage::Over;
                     match entered {
-                        Some((stream, Some((device, handshake)))) => self.admit(stream, &device, handshake),
-                        Some((stream, None)) => self.leaving(stream),
+                        Some((stream, Some((device, handshake)))) => this.admit(stream, &device, handshake),
+                        Some((stream, None)) => this.leaving(stream),
                         None => Stage::Over,
                     }
                 }
                 Stage::Offering(offered) => {
                     let (stream, shared, epoch) = ready!(offered.as_mut().poll(context));
-                    Stage::Carried(Carriage::new(stream, shared, epoch))
+                    this.carried(stream, shared, epoch)
                 }
                 Stage::Carried(carriage) => {
                     ready!(Pin::new(carriage).poll(context));
-                    let Stage::Carried(carriage) = mem::replace(&mut self.stage, Stage::Over) else { continue };
+                    let Stage::Carried(carriage) = mem::replace(&mut this.stage, Stage::Over) else { continue };
                     match carriage.into_stream() {
-                        (stream, true) => self.leaving(stream),
+                        (stream, true) => this.leaving(stream),
                         (_, false) => Stage::Over,
                     }
                 }

@@ -1,5 +1,6 @@
 //! The sessions of a server, by device: who comes again finds the one there is.
 
+use super::entrance::{Bound, Full};
 use super::hub::Hub;
 use super::now;
 use super::random_stream;
@@ -12,17 +13,61 @@ use crate::link::Link;
 use crate::server::Server;
 use core::borrow::Borrow;
 use core::hash::{Hash, Hasher};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 type Sessions = HashSet<ByDevice>;
 
+/// How often one device may come again: `burst` times in a row, and then once in `every`. One that comes more often is refused
+/// as busy until it may: it takes the place of many others, and would not stay now either.
+///
+/// By default 30 and 4 s. A device that follows [`Backoff::RECONNECT`](crate::backoff::Backoff::RECONNECT) comes 30 times a
+/// minute at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flapping {
+    /// How often it may come in a row; 0 counts as 1.
+    pub burst: u32,
+    /// After how long it may once more. At least a millisecond.
+    pub every: Duration,
+}
+
+impl Default for Flapping {
+    fn default() -> Self {
+        Self { burst: 30, every: Duration::from_secs(4) }
+    }
+}
+
+impl Flapping {
+    fn every(&self) -> u64 {
+        milliseconds(self.every).max(1)
+    }
+
+    /// How long a device has to stay away that has used up its visits up to `used_until`; both are milliseconds of one clock.
+    fn judge(&self, used_until: u64, now: u64) -> Result<(), Duration> {
+        let burst = u64::from(self.burst.max(1)) - 1;
+        let ahead = used_until.saturating_sub(now);
+        let wait = ahead.saturating_sub(burst.saturating_mul(self.every()));
+        if wait == 0 { Ok(()) } else { Err(Duration::from_millis(wait)) }
+    }
+
+    /// Up to when its visits are used up after one more.
+    fn visit(&self, used_until: u64, now: u64) -> u64 {
+        used_until.max(now).saturating_add(self.every())
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A session, found by its device. The name stands in the session alone.
 #[derive(Debug, Clone)]
-struct ByDevice(Arc<Shared<Server>>);
+pub(crate) struct ByDevice(Arc<Shared<Server>>);
 
 impl Borrow<str> for ByDevice {
     fn borrow(&self) -> &str {
@@ -49,7 +94,17 @@ pub(crate) struct Registry {
     sessions: Mutex<Sessions>,
     limits: Arc<Limits>,
     max_sessions: usize,
+    flapping: Option<Flapping>,
+    /// From where the time of visits is counted.
+    began: Instant,
     hub: Hub,
+}
+
+/// What a sweep has found.
+pub(crate) struct Swept {
+    pub(crate) sessions: usize,
+    /// The bytes that they hold.
+    pub(crate) memory: usize,
 }
 
 /// A device was let in.
@@ -61,8 +116,8 @@ pub(crate) struct Admitted {
 }
 
 impl Registry {
-    pub(crate) fn new(limits: Arc<Limits>, max_sessions: usize, hub: Hub) -> Self {
-        Self { sessions: Mutex::default(), limits, max_sessions, hub }
+    pub(crate) fn new(limits: Arc<Limits>, max_sessions: usize, flapping: Option<Flapping>, hub: Hub) -> Self {
+        Self { sessions: Mutex::default(), limits, max_sessions, flapping, began: now(), hub }
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
@@ -74,10 +129,20 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Whether a device that comes finds a place.
-    pub(crate) fn has_room_for(&self, device: &str) -> bool {
+    /// Whether a device that comes finds a place, and does not come too often.
+    pub(crate) fn judge(&self, device: &str, now: Instant) -> Result<(), Full> {
         let sessions = self.lock();
-        sessions.len() < self.max_sessions || sessions.contains(device)
+        let Some(ByDevice(known)) = sessions.get(device) else {
+            let has_room = sessions.len() < self.max_sessions;
+            return if has_room { Ok(()) } else { Err(Full::new(Bound::Sessions)) };
+        };
+        let Some(flapping) = &self.flapping else { return Ok(()) };
+        let judged = flapping.judge(known.used_until.load(Ordering::Relaxed), self.since_began(now));
+        judged.map_err(|retry_after| Full { bound: Bound::Flapping, retry_after })
+    }
+
+    fn since_began(&self, now: Instant) -> u64 {
+        milliseconds(now.saturating_duration_since(self.began))
     }
 
     /// Gives a connection to the session of its device, to a new one when there is none. An older connection is over.
@@ -97,6 +162,10 @@ impl Registry {
         };
         drop(sessions);
         let (epoch, before) = shared.task(|inner, now| {
+            if let Some(flapping) = &self.flapping {
+                let used_until = flapping.visit(shared.used_until.load(Ordering::Relaxed), self.since_began(now));
+                shared.used_until.store(used_until, Ordering::Relaxed);
+            }
             let before = inner.take_task();
             (inner.link.handle_registered(now, handshake), before)
         });
@@ -106,41 +175,45 @@ impl Registry {
         Ok(epoch.map(|epoch| Admitted { shared, epoch, new }))
     }
 
-    /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns how many are
-    /// left.
-    pub(crate) fn sweep(&self) -> usize {
-        let sessions: Vec<_> = self.lock().iter().cloned().collect();
-        let mut closed = false;
-        for ByDevice(shared) in sessions {
+    /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns what is left.
+    pub(crate) fn sweep(&self) -> Swept {
+        let (mut closed, mut memory) = (false, 0_usize);
+        for ByDevice(shared) in self.all() {
             closed |= shared.task(|inner, now| {
                 // One with a connection is run by that connection's task, which reads before it judges silence.
                 if !inner.link.is_live(inner.link.epoch()) {
                     inner.link.handle_timeout(now);
                 }
+                memory = memory.saturating_add(inner.link.memory());
                 inner.is_closed()
             });
         }
         if closed {
             self.lock().retain(|known| !known.0.task(|inner, _| inner.is_closed()));
         }
-        let left = self.len();
-        metrics::gauge!("dtu_sessions").set(u32::try_from(left).unwrap_or(u32::MAX));
-        left
+        let sessions = self.len();
+        metrics::gauge!("dtu_sessions").set(u32::try_from(sessions).unwrap_or(u32::MAX));
+        metrics::gauge!("dtu_session_memory_bytes").set(memory as f64);
+        Swept { sessions, memory }
     }
 
-    /// Closes every session. One whose device is there has `drain` for what is in its outbox; of the others none would come
+    pub(crate) fn all(&self) -> Vec<ByDevice> {
+        self.lock().iter().cloned().collect()
+    }
+
+    /// Closes sessions. One whose device is there has `drain` for what is in its outbox; of the others none would come
     /// back in time.
-    pub(crate) fn close(&self, code: CloseCode, drain: Duration) {
-        self.close_with(code, |link| if link.state().is_up() { Some(drain) } else { Some(Duration::ZERO) });
+    pub(crate) fn close(sessions: &[ByDevice], code: CloseCode, drain: Duration) {
+        let drain = |link: &Link<Server>| if link.state().is_up() { Some(drain) } else { Some(Duration::ZERO) };
+        Self::close_with(sessions, code, drain);
     }
 
     /// Closes the sessions that are not closing yet, at once.
     pub(crate) fn close_rest(&self, code: CloseCode) {
-        self.close_with(code, |link| (!link.is_closing()).then_some(Duration::ZERO));
+        Self::close_with(&self.all(), code, |link| (!link.is_closing()).then_some(Duration::ZERO));
     }
 
-    fn close_with(&self, code: CloseCode, drain: impl Fn(&Link<Server>) -> Option<Duration>) {
-        let sessions: Vec<_> = self.lock().iter().cloned().collect();
+    fn close_with(sessions: &[ByDevice], code: CloseCode, drain: impl Fn(&Link<Server>) -> Option<Duration>) {
         for ByDevice(shared) in sessions {
             shared.application(|inner| {
                 if let Some(drain) = drain(&inner.link) {

@@ -1,45 +1,58 @@
 //! Accept, identify, session: a server for devices.
 
-use super::accept::{self, accept};
+use super::accept::{self, accept, still_there, turn_away};
+use super::entrance::{Entrance, Place, TurnedAway};
 use super::hub::{Hub, LinkEvent};
-use super::reception::{BUSY_RETRY_AFTER, Connection, House};
-use super::registry::Registry;
+use super::now;
+use super::reception::{Connection, Ends, House};
+use super::registry::{Flapping, Registry};
 use super::session::Session;
 use super::udp;
 use super::udp::drops::Drops;
+use crate::door::DoorLimits;
 use crate::keys::KeyStore;
 use crate::limits::{Limits, MAX_DATAGRAM};
 use core::fmt;
-use core::future::ready;
 use core::net::SocketAddr;
+use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use dtu_proto::message::{CloseCode, Datagram, Reason, Refuse, RefuseCode};
-use dtu_proto::{Message, Native};
+use dtu_proto::message::CloseCode;
 use std::io;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use super::reception::Admission;
 
-/// Connections at a time, identified or not.
+/// Connections at a time, identified or not, on TCP and on UDP together.
 pub const MAX_CONNECTIONS: usize = 16_384;
 
 /// Sessions at a time, of devices that are there and of devices that are away.
 pub const MAX_SESSIONS: usize = 65_536;
 
+/// The bytes that all sessions may hold before nobody else is taken.
+pub const MAX_MEMORY: usize = 1 << 30;
+
 /// New sessions that may wait to be accepted by the application.
-pub const ACCEPT_QUEUE: usize = 64;
+pub const ACCEPT_QUEUE: usize = 1024;
 
 /// Events that a slow listener may be behind before it misses some.
 pub const EVENT_QUEUE: usize = 1024;
 
 /// How often the timers of sessions without a connection are looked at.
 pub const SWEEP: Duration = Duration::from_secs(1);
+
+/// Into how many parts the time of a drain is cut, at most.
+const DRAIN_STEPS: u32 = 1000;
+
+/// Connections that are accepted in a row before others have their turn. The task that accepts has one turn in the time that all
+/// that wait to be served take, so it has to take as many as come in that time.
+const ACCEPT_BATCH: usize = 1024;
 
 /// The same at the end, when the server waits for them.
 const LAST_SWEEP: Duration = Duration::from_millis(50);
@@ -59,8 +72,19 @@ pub struct Listen {
 pub struct ServerConfig {
     /// The bounds of each link.
     pub limits: Limits,
-    /// See [`MAX_CONNECTIONS`]; on TCP and on UDP each. Who comes beyond is refused as busy.
+    /// See [`MAX_CONNECTIONS`]. Who comes beyond is refused as busy, as at every other of these bounds; [`Bound`] names them.
+    ///
+    /// [`Bound`]: super::Bound
     pub max_connections: usize,
+    /// Connections at a time from one address; none by default, as thousands of devices come from one address of an operator.
+    pub max_per_address: Option<usize>,
+    /// How many may wait to be identified, and when the others are told to come again.
+    pub door: DoorLimits,
+    /// See [`MAX_MEMORY`]. Looked at once in [`SWEEP`], so it may be passed by what comes in that time, and by what the sessions
+    /// there are may still take under their own [`limits`](Self::limits).
+    pub max_memory: usize,
+    /// How often one device may come again; see [`Flapping`].
+    pub flapping: Option<Flapping>,
     /// See [`MAX_SESSIONS`]. A device that has none is refused as busy beyond.
     pub max_sessions: usize,
     /// Connections that may wait to be accepted from the system.
@@ -85,6 +109,10 @@ impl Default for ServerConfig {
         Self {
             limits: Limits::default(),
             max_connections: MAX_CONNECTIONS,
+            max_per_address: None,
+            door: DoorLimits::default(),
+            max_memory: MAX_MEMORY,
+            flapping: Some(Flapping::default()),
             max_sessions: MAX_SESSIONS,
             backlog: accept::BACKLOG,
             receive_buffer: None,
@@ -129,8 +157,12 @@ impl ServerConfig {
 pub struct ServerCounters {
     /// Connections that were accepted from the system.
     pub connections: u64,
-    /// Connections that were turned away for want of room, without a word of theirs.
-    pub busy: u64,
+    /// Connections there are now, and those of them that are not identified so far.
+    pub open: usize,
+    /// See [`open`](Self::open).
+    pub unidentified: usize,
+    /// Devices that were refused as busy, by the bound that they met.
+    pub busy: TurnedAway,
     /// Connections that were not let in. The causes are told by the events and the metrics.
     pub refused: u64,
     /// Sessions there are now.
@@ -145,33 +177,11 @@ pub struct Server {
     udp_addr: Option<SocketAddr>,
     sessions: mpsc::Receiver<Session>,
     house: Arc<House>,
-    counted: Arc<Counted>,
+    connections: Arc<AtomicU64>,
     tasks: TaskTracker,
+    /// Connections are accepted until then.
+    accepting: CancellationToken,
     cancel: CancellationToken,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counted {
-    pub(super) connections: AtomicU64,
-    busy: AtomicU64,
-}
-
-impl Counted {
-    /// Counts a connection for which there is no room, and returns the frame that tells it so; in a datagram with the stream
-    /// that it named.
-    pub(super) fn busy(&self, stream: Option<u64>) -> Vec<u8> {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("dtu_refused_total", "cause" => "busy").increment(1);
-        let retry_after_ms = u32::try_from(BUSY_RETRY_AFTER.as_millis()).unwrap_or(u32::MAX);
-        let message = Message::Refuse(Refuse { code: RefuseCode::BUSY, retry_after_ms, reason: Reason::EMPTY });
-        let (native, mut bytes) = (Native::new(), Vec::new());
-        let encoded = match stream {
-            None => native.encode_to(&message, &mut bytes),
-            Some(stream) => native.encode_to(&Datagram { stream, message }, &mut bytes),
-        };
-        encoded.expect("a vector grows to the size of a REFUSE");
-        bytes
-    }
 }
 
 impl fmt::Debug for Server {
@@ -220,37 +230,39 @@ impl Server {
         let (accepted, sessions) = mpsc::channel(config.accept_queue.max(1));
         let (hub, cancel) = (Hub::new(config.event_queue), cancel.child_token());
         let limits = Arc::new(config.limits);
+        let entrance = Entrance::new(config.max_connections, config.max_per_address, config.door, now());
         let house = Arc::new(House {
-            registry: Registry::new(Arc::clone(&limits), config.max_sessions, hub.clone()),
+            registry: Registry::new(Arc::clone(&limits), config.max_sessions, config.flapping, hub.clone()),
             limits,
+            entrance: Arc::new(entrance),
             keys: config.keys.clone(),
             admission: config.admission.clone(),
             hub,
             accepted,
             refused: AtomicU64::new(0),
+            ends: Ends::new(&cancel),
             cancel: cancel.clone(),
             drops: Drops::default(),
         });
-        let (tasks, counted) = (TaskTracker::new(), Arc::<Counted>::default());
+        let (tasks, connections) = (TaskTracker::new(), Arc::<AtomicU64>::default());
         if let Some(socket) = socket {
-            let (house, counted) = (Arc::clone(&house), Arc::clone(&counted));
-            let door = udp::server::Door::new(socket, house, counted, tasks.clone(), config.max_connections);
-            tasks.spawn(door.run());
+            let (house, connections) = (Arc::clone(&house), Arc::clone(&connections));
+            tasks.spawn(udp::server::Door::new(socket, house, connections, tasks.clone()).run());
         }
+        let accepting = cancel.child_token();
         let front = Front {
-            seats: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             house: Arc::clone(&house),
-            counted: Arc::clone(&counted),
+            connections: Arc::clone(&connections),
             tasks: tasks.clone(),
-            cancel: cancel.clone(),
+            accepting: accepting.clone(),
             #[cfg(feature = "tls")]
             tls: config.tls,
         };
         if let Some(listener) = listener {
-            tasks.spawn(front.run(listener));
+            tasks.spawn(unconstrained(front.run(listener)));
         }
-        tasks.spawn(keep_house(Arc::clone(&house), cancel.clone()));
-        Ok(Self { local_addr, udp_addr, sessions, house, counted, tasks, cancel })
+        tasks.spawn(keep_house(Arc::clone(&house), config.max_memory, cancel.clone()));
+        Ok(Self { local_addr, udp_addr, sessions, house, connections, tasks, accepting, cancel })
     }
 
     /// The address listened on, with the port that the system chose where none was asked for. Of two the one for TCP.
@@ -284,18 +296,39 @@ impl Server {
     /// What the server has seen.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
+        let (open, unidentified) = self.house.entrance.count();
         ServerCounters {
-            connections: self.counted.connections.load(Ordering::Relaxed),
-            busy: self.counted.busy.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
+            open,
+            unidentified,
+            busy: self.house.entrance.turned_away(),
             refused: self.house.refused.load(Ordering::Relaxed),
             sessions: self.house.registry.len(),
             dropped: self.house.drops.total(),
         }
     }
 
+    /// Stops accepting, and closes the sessions as going down one after the other, evenly over `spread`, so that their devices do
+    /// not come all at once to where they go next; then as [`shut_down`](Self::shut_down). A session has `drain` for what is in
+    /// its outbox, and meanwhile its application goes on. It takes at most `spread`, `drain` and the time for the last bytes.
+    pub async fn drain(self, spread: Duration, drain: Duration) {
+        self.accepting.cancel();
+        self.house.entrance.close();
+        let sessions = self.house.registry.all();
+        let steps = DRAIN_STEPS.min(u32::try_from(sessions.len()).unwrap_or(u32::MAX)).max(1);
+        let each = sessions.len().div_ceil(usize::try_from(steps).unwrap_or(usize::MAX)).max(1);
+        let mut ticks = interval((spread / steps).max(Duration::from_millis(1)));
+        for part in sessions.chunks(each) {
+            ticks.tick().await;
+            Registry::close(part, CloseCode::GOING_DOWN, drain);
+        }
+        ticks.tick().await;
+        self.shut_down(drain).await;
+    }
+
     /// Stops accepting, and closes every session as going down, waiting at most `drain` for what is in their outboxes.
     pub fn close(&self, drain: Duration) {
-        self.house.registry.close(CloseCode::GOING_DOWN, drain);
+        Registry::close(&self.house.registry.all(), CloseCode::GOING_DOWN, drain);
         self.cancel.cancel();
     }
 
@@ -316,18 +349,19 @@ impl Drop for Server {
 }
 
 /// Runs the timers of the sessions without a connection; after the end, until all are closed.
-async fn keep_house(house: Arc<House>, cancel: CancellationToken) {
+async fn keep_house(house: Arc<House>, max_memory: usize, cancel: CancellationToken) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
-        house.registry.sweep();
+        let memory = house.registry.sweep().memory;
+        house.entrance.set_out_of_memory(memory > max_memory);
         house.drops.tell(&house.hub);
     }
     let mut ticks = interval(LAST_SWEEP);
     loop {
         // Also those that were let in at the last moment.
         house.registry.close_rest(CloseCode::GOING_DOWN);
-        if house.registry.sweep() == 0 {
+        if house.registry.sweep().sessions == 0 {
             return;
         }
         ticks.tick().await;
@@ -337,55 +371,57 @@ async fn keep_house(house: Arc<House>, cancel: CancellationToken) {
 /// The task that accepts.
 struct Front {
     house: Arc<House>,
-    counted: Arc<Counted>,
-    seats: Arc<Semaphore>,
+    connections: Arc<AtomicU64>,
     tasks: TaskTracker,
-    cancel: CancellationToken,
+    accepting: CancellationToken,
     #[cfg(feature = "tls")]
     tls: Option<super::tls::ServerTls>,
 }
 
 impl Front {
     async fn run(self, listener: TcpListener) {
+        let mut ended = pin!(self.accepting.cancelled());
+        let mut in_a_row = 0;
         loop {
             let accepted = tokio::select! {
-                () = self.cancel.cancelled() => return,
+                biased;
+                () = &mut ended => return,
                 accepted = accept(&listener) => accepted,
             };
-            let (socket, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    self.house.hub.accept_failed(&error);
-                    continue;
-                }
-            };
-            self.counted.connections.fetch_add(1, Ordering::Relaxed);
-            // Nothing of this connection is awaited here: one that is silent holds up only itself.
-            match Arc::clone(&self.seats).try_acquire_owned() {
-                Ok(seat) => self.seat(socket, peer, seat),
-                Err(_) => self.turn_away(&socket),
+            match accepted {
+                Ok((socket, peer)) => self.receive(socket, peer),
+                Err(error) => self.house.hub.accept_failed(&error),
+            }
+            in_a_row += 1;
+            if in_a_row == ACCEPT_BATCH {
+                in_a_row = 0;
+                yield_now().await;
             }
         }
     }
 
-    fn seat(&self, socket: TcpStream, peer: SocketAddr, seat: OwnedSemaphorePermit) {
+    /// Nothing of the connection is awaited here: one that is silent holds up only itself.
+    fn receive(&self, socket: TcpStream, peer: SocketAddr) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        match self.house.entrance.enter(peer.ip()) {
+            Ok(place) => self.seat(socket, peer, place),
+            // Where TLS is spoken there is nobody to say it to before the handshake, which would be the work for which there is
+            // no room.
+            Err(_) if self.is_tls() => {}
+            Err(full) => turn_away(&socket, &full.frame(None)),
+        }
+    }
+
+    fn seat(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
         let house = Arc::clone(&self.house);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
-            let opened = async move { tls.accept(socket).await };
-            self.tasks.spawn(Connection::new(house, seat, opened, peer));
+            let opened = async move { tls.accept(still_there(socket)?).await };
+            self.tasks.spawn(Connection::new(house, place, opened, peer));
             return;
         }
-        self.tasks.spawn(Connection::new(house, seat, ready(Ok(socket)), peer));
-    }
-
-    /// Says that there is no room, as far as the empty socket buffer takes it. Where TLS is spoken there is nobody to say it to
-    /// before the handshake, which would be the work that there is no room for.
-    fn turn_away(&self, socket: &TcpStream) {
-        let busy = self.counted.busy(None);
-        if !self.is_tls() {
-            let _not_sent = socket.try_write(&busy);
-        }
+        let opened = async move { still_there(socket) };
+        self.tasks.spawn(Connection::new(house, place, opened, peer));
     }
 
     const fn is_tls(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::hub::count_settled;
 use super::now;
 use super::shared::{Inner, Shared};
+use crate::adaptive::{Learned, Network};
 use crate::device::Device;
 use crate::error::{CommitError, SendError};
 use crate::event::{LinkCounters, Mark, Outcome, Received, StateChange};
@@ -189,6 +190,34 @@ impl Session<Device> {
             inner.link.reconnect_now(now());
             ((), true)
         });
+    }
+
+    /// As [`Link::heartbeat_interval`](crate::Link::heartbeat_interval).
+    #[must_use]
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.shared.application(|inner| (inner.link.heartbeat_interval(), false))
+    }
+
+    /// As [`Link::handle_network`](crate::Link::handle_network): the device is on this network now.
+    pub fn network_changed(&self, network: Network) {
+        self.shared.application(|inner| {
+            inner.link.handle_network(now(), network);
+            ((), true)
+        });
+    }
+
+    /// As [`Link::remember`](crate::Link::remember): takes what was learned of a network earlier.
+    pub fn remember(&self, learned: Learned) {
+        self.shared.application(|inner| {
+            inner.link.remember(now(), learned);
+            ((), true)
+        });
+    }
+
+    /// As [`Link::learned`](crate::Link::learned).
+    #[must_use]
+    pub fn learned(&self) -> Vec<Learned> {
+        self.shared.application(|inner| (inner.link.learned(), false))
     }
 }
 

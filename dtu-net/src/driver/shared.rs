@@ -7,7 +7,7 @@ use crate::event::{Epoch, Event, Outcome, State, StateChange};
 use crate::link::{Link, Role};
 use crate::numbers::is_after;
 use core::pin::Pin;
-use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ pub(crate) struct Shared<R> {
     inner: Mutex<Inner<R>>,
     /// The hands of the application on it.
     pub(crate) hands: AtomicUsize,
+    /// At a server: up to when the device has used up its visits, in milliseconds of the registry's clock.
+    pub(crate) used_until: AtomicU64,
     hub: Hub,
 }
 
@@ -44,7 +46,8 @@ impl<R: Role> Shared<R> {
             Box::new(StateChange { state, cause: None, reason: Box::default(), at: now, epoch: Epoch::default() });
         let inner =
             Inner { link, task: None, waiters: Waiters::default(), receipts: VecDeque::new(), last, changes: 0 };
-        Arc::new(Self { device, inner: Mutex::new(inner), hands: AtomicUsize::new(0), hub })
+        let (hands, used_until) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Arc::new(Self { device, inner: Mutex::new(inner), hands, used_until, hub })
     }
 
     pub(crate) const fn hub(&self) -> &Hub {
@@ -160,7 +163,11 @@ impl<R: Role> Inner<R> {
                     *self.last = change.clone();
                     self.changes += 1;
                 }
-                Event::Resumed(_) | Event::Skipped { .. } => {}
+                Event::Resumed(_)
+                | Event::Endpoint { .. }
+                | Event::Skipped { .. }
+                | Event::HeartbeatLearned(_)
+                | Event::NetworkForgotten { .. } => {}
             }
             let epoch = if let Event::State(change) = &event { change.epoch } else { self.link.epoch() };
             hub.tell(device, epoch, event);

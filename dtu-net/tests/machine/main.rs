@@ -6,12 +6,15 @@
     reason = "a test that meets what it does not expect fails"
 )]
 
+mod adaptive;
+mod adaptive_rules;
 mod bad_input;
 mod closing;
 mod data;
 mod datagrams;
 mod heartbeat;
 mod line;
+mod nat;
 mod opening;
 mod outbox;
 mod pair;

@@ -196,7 +196,8 @@ where
                 }
             }
             Event::Skipped { .. } => scene.trace.note(now, format_args!("{end:?} {event:?}")),
-            other => panic!("unknown event {other:?}"),
+            // No device searches in a scene.
+            Event::HeartbeatLearned(_) | Event::NetworkForgotten { .. } | _ => panic!("unknown event {event:?}"),
         }
     }
 

@@ -1,10 +1,15 @@
 //! How a device reaches an address.
 
-use crate::{device, loopback};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use dtu_net::driver::{Client, ClientConfig, DialError, LinkEvent, Target};
-use dtu_net::{Cause, Event, State};
+use crate::failover::BlackHole;
+use crate::{device, loopback, now, serve};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+use dtu_net::dial::ATTEMPT_DELAY;
+use dtu_net::driver::resolve::{Lookup, Resolve};
+use dtu_net::driver::{Client, ClientConfig, DialError, LinkEvent, Server, ServerConfig, Target};
+use dtu_net::{Cause, DeviceConfig, Event, State};
 use std::io;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -37,4 +42,83 @@ async fn a_target_of_another_family_than_the_local_address_is_told_as_such() {
     assert_eq!(change.cause, Some(Cause::Transport(io::ErrorKind::AddrNotAvailable)));
     let expected = DialError::OtherFamily { local_ip: Ipv6Addr::LOCALHOST.into(), addresses: 1 };
     assert_eq!(&*change.reason, expected.to_string());
+}
+
+/// Gives one answer after another.
+#[derive(Debug)]
+struct Script(Mutex<Vec<io::Result<Vec<SocketAddr>>>>);
+
+impl Resolve for Script {
+    fn lookup(&self, target: &str) -> Lookup {
+        assert_eq!(target, NAME);
+        let answer = self.0.lock().unwrap().remove(0);
+        Box::pin(async { answer })
+    }
+}
+
+const NAME: &str = "gateway.example:55125";
+
+fn by_name(mut device: DeviceConfig, answers: Vec<io::Result<Vec<SocketAddr>>>) -> Client {
+    device.limits.identify = Duration::from_millis(300);
+    let mut config = ClientConfig::new(device);
+    config.resolver = Some(Arc::new(Script(Mutex::new(answers))));
+    Client::start(Target::Tcp(NAME.into()), config, CancellationToken::new()).unwrap()
+}
+
+#[tokio::test]
+async fn an_address_that_swallows_everything_costs_a_quarter_of_a_second() {
+    let hole = BlackHole::new().await;
+    let mut server = serve(ServerConfig::default());
+    let began = now();
+    let _client = by_name(device("m"), vec![Ok(vec![hole.addr, server.local_addr()])]);
+    server.accept().await.unwrap();
+    let took = now() - began;
+    assert!(took >= ATTEMPT_DELAY, "{took:?}");
+    // What the system would give the first address by itself is a minute, and the dial 10 s.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_refuses_costs_nothing() {
+    let nobody = TcpListener::bind(loopback()).await.unwrap().local_addr().unwrap();
+    let mut server = serve(ServerConfig::default());
+    let client = by_name(device("m"), vec![Ok(vec![nobody, server.local_addr()])]);
+    let mut events = client.events();
+    server.accept().await.unwrap();
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, LinkEvent::Link { event: Event::State(change), .. } if change.cause.is_some()));
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_accepts_and_does_nothing_more_is_tried_last_the_next_time() {
+    let silent = TcpListener::bind(loopback()).await.unwrap();
+    let mut server = serve(ServerConfig::default());
+    let addresses = || Ok(vec![silent.local_addr().unwrap(), server.local_addr()]);
+    let answers = vec![addresses(), addresses(), addresses()];
+    let client = by_name(device("m"), answers);
+    let mut events = client.events();
+    server.accept().await.unwrap();
+    let mut causes = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let LinkEvent::Link { event: Event::State(change), .. } = event {
+            causes.extend(change.cause);
+        }
+    }
+    assert_eq!(causes, [Cause::NotIdentified { limit: Duration::from_millis(300) }]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_looked_up_is_told_and_the_addresses_of_the_last_time_are_used() {
+    let mut server = serve(ServerConfig::default());
+    let addr = server.local_addr();
+    let gone = || Err(io::ErrorKind::NotConnected.into());
+    let client = by_name(device("m"), [Ok(vec![addr])].into_iter().chain((0..1_000).map(|_| gone())).collect());
+    let mut events = client.events();
+    server.accept().await.unwrap();
+    server.shut_down(Duration::ZERO).await;
+    let mut server = Server::bind(addr, ServerConfig::default(), CancellationToken::new()).unwrap();
+    server.accept().await.unwrap();
+    let error = io::ErrorKind::NotConnected;
+    while events.recv().await.unwrap() != (LinkEvent::LookupFailed { endpoint: 0, error, kept: 1 }) {}
 }

@@ -4,7 +4,7 @@ use crate::{connect, device, dial, loopback, next_refused, reach, serve};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use dtu_net::auth::Key;
-use dtu_net::driver::{Client, ServerConfig};
+use dtu_net::driver::{Bound, Client, ServerConfig};
 use dtu_net::keys::KeyStore;
 use dtu_net::{Cause, DeviceConfig, State, Violation};
 use dtu_proto::message::{DeviceId, RefuseCode, kind};
@@ -75,7 +75,7 @@ async fn who_comes_beyond_the_seats_is_refused_as_busy_and_counted() {
     let mut said = Vec::new();
     second.read_to_end(&mut said).await.unwrap();
     assert_eq!(said.get(6), Some(&kind::REFUSE));
-    assert_eq!((server.counters().connections, server.counters().busy), (2, 1));
+    assert_eq!((server.counters().connections, server.counters().busy.by(Bound::Connections)), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,12 +2,14 @@
 //! is a test that failed. Where a deadline itself is tested, the clock is tokio's paused one.
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails")]
 
+mod bounds;
 mod comeback;
 mod data;
 mod dial;
 mod door;
 mod end;
 mod events;
+mod failover;
 mod own_streams;
 mod relay;
 #[cfg(feature = "tls")]

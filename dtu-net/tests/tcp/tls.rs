@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use dtu_net::auth::Key;
 use dtu_net::driver::tls::{ClientTls, Identity, ServerTls};
-use dtu_net::driver::{Client, ClientConfig, ServerConfig, Target};
+use dtu_net::driver::{Client, ClientConfig, Endpoints, Server, ServerConfig, Target};
 use dtu_net::{Cause, DeviceConfig, Outcome, State};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::collections::HashMap;
@@ -42,6 +42,36 @@ impl Pki {
         let target = Target::Tls(addr.to_string(), tls);
         Client::start(target, ClientConfig::new(device), CancellationToken::new()).unwrap()
     }
+}
+
+#[tokio::test]
+async fn a_primary_on_tls_is_gone_back_to_only_when_its_tls_answers() {
+    let pki = Pki::new();
+    // Something listens on the port of the primary that speaks no TLS: a connect alone would take it for healthy.
+    let plain = serve(ServerConfig::default());
+    let addr = plain.local_addr();
+    let mut backup = serve(ServerConfig::default());
+    let tls = ClientTls::new(pki.ca.as_bytes(), NAME, None).unwrap();
+    let targets = [Target::Tls(addr.to_string(), tls), Target::Tcp(backup.local_addr().to_string())];
+    let endpoints = Endpoints::in_order(targets).unwrap();
+    let mut device = device("m");
+    // The one waits for TLS, the other for a frame.
+    device.limits.connect = Duration::from_millis(300);
+    let client = Client::start(endpoints, crate::failover::config(device), CancellationToken::new()).unwrap();
+    let at_backup = backup.accept().await.unwrap();
+    let mut refused = plain.events();
+    for _ in 0..4 {
+        next_refused(&mut refused).await;
+    }
+    assert_eq!(at_backup.counters().connected, 1);
+    assert_eq!(client.session().state().state, State::Connected);
+    plain.shut_down(Duration::ZERO).await;
+    let mut config = ServerConfig::default();
+    config.tls = Some(pki.server());
+    let mut primary = Server::bind(addr, config, CancellationToken::new()).unwrap();
+    let session = primary.accept().await.unwrap();
+    drop(client.session().send(numbered(0)).await.unwrap());
+    expect_numbers(&session, 0, 1).await;
 }
 
 fn keyed(id: &str, byte: u8) -> DeviceConfig {
@@ -123,14 +153,10 @@ async fn a_connection_that_is_cut_without_close_notify_is_a_loss_and_the_session
     let receipt = client.session().send(numbered(0)).await.unwrap();
     expect_numbers(&session, 0, 1).await;
     assert_eq!(receipt.await, Outcome::Acked);
-    let mut watch = client.session().watch();
+    // A watch may miss a state that lasts a millisecond.
+    let mut events = client.events();
     relay.cut(crate::relay::Cut::Whole);
-    let lost = loop {
-        let change = watch.changed().await;
-        if change.state == State::Disconnected {
-            break change.cause;
-        }
-    };
+    let lost = Some(crate::failover::cause(&mut events).await);
     assert!(
         matches!(lost, Some(Cause::Transport(std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset))),
         "{lost:?}"

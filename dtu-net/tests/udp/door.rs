@@ -3,7 +3,7 @@
 use crate::path::register;
 use crate::relay::{Bare, CHALLENGE, REFUSE, loopback, sealed};
 use crate::*;
-use dtu_net::driver::{DropCause, DroppedEvent, RefusedEvent};
+use dtu_net::driver::{Bound, DropCause, DroppedEvent, RefusedEvent};
 use dtu_net::{Cause, Violation};
 use dtu_proto::Message;
 use dtu_proto::message::{Data, RefuseCode};
@@ -140,7 +140,7 @@ async fn who_comes_when_all_places_are_taken_is_refused_as_busy() {
     assert_eq!(first.recv().await.0, CHALLENGE, "a handshake takes a place");
     second.send(8, register("meter-8", 8)).await;
     assert_eq!(second.recv().await.0, REFUSE);
-    assert_eq!((server.counters().connections, server.counters().busy), (2, 1));
+    assert_eq!((server.counters().connections, server.counters().busy.by(Bound::Connections)), (2, 1));
     soon(server.shut_down(Duration::ZERO)).await;
 }
 

@@ -3,7 +3,6 @@
 use super::drops::{DropCause, Drops};
 use super::{ERRORS_IN_A_ROW, IN, OUT, RECEIVE};
 use crate::device::Device;
-use crate::driver::dial::addresses;
 use crate::driver::shared::{Inner, Shared};
 use crate::driver::turns::{Turn, Turns};
 use crate::error::Cause;
@@ -21,11 +20,14 @@ use std::time::Instant;
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
-/// Looks the name up and connects a new socket. Nothing is sent by that, so a dead address does not show here: each
-/// connection begins with the next one of the name.
-pub(crate) async fn dial(addr: &str, local_ip: Option<IpAddr>, epoch: Epoch) -> io::Result<UdpSocket> {
-    let mut addresses = addresses(addr, local_ip).await?;
-    let first = usize::try_from(epoch.number().wrapping_sub(1)).unwrap_or(0).checked_rem(addresses.len());
+/// Connects a new socket. Nothing is sent by that, so a dead address does not show here: the next try begins with the next
+/// address.
+pub(crate) async fn dial(
+    mut addresses: Vec<SocketAddr>,
+    local_ip: Option<IpAddr>,
+    tries: usize,
+) -> io::Result<UdpSocket> {
+    let first = tries.checked_rem(addresses.len());
     addresses.rotate_left(first.unwrap_or(0));
     let mut failed = io::ErrorKind::NotFound.into();
     for address in addresses {

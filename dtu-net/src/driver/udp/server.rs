@@ -6,15 +6,15 @@ use super::path::Path;
 use super::seats::{Seat, Seats};
 use super::sender::Sender;
 use super::{ERRORS_IN_A_ROW, RECEIVE};
+use crate::driver::entrance;
 use crate::driver::now;
 use crate::driver::reception::House;
 use crate::driver::registry::Admitted;
-use crate::driver::server::Counted;
 use crate::error::{Cause, Violation};
 use crate::handshake::{Handshake, HandshakeEvent, Registration};
 use crate::wire::Carrier;
 use core::net::SocketAddr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use dtu_proto::message::{CloseCode, Datagram, Resume};
 use dtu_proto::{Message, Native};
@@ -40,6 +40,7 @@ struct Pending {
     claimed: Option<Registration>,
     /// It has answered a CHALLENGE, which only this address has seen.
     proven: bool,
+    room: entrance::Place,
 }
 
 /// Binds. The port of an old server is free at once on UDP.
@@ -53,26 +54,18 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
 pub(crate) struct Door {
     socket: Arc<UdpSocket>,
     house: Arc<House>,
-    counted: Arc<Counted>,
+    connections: Arc<AtomicU64>,
     tasks: TaskTracker,
     native: Native,
     seats: Arc<Seats>,
     pending: HashMap<Place, Pending>,
-    /// The most of both together.
-    max_connections: usize,
 }
 
 impl Door {
-    pub(crate) fn new(
-        socket: UdpSocket,
-        house: Arc<House>,
-        counted: Arc<Counted>,
-        tasks: TaskTracker,
-        max_connections: usize,
-    ) -> Self {
+    pub(crate) fn new(socket: UdpSocket, house: Arc<House>, connections: Arc<AtomicU64>, tasks: TaskTracker) -> Self {
         let native = Native::with_max_payload(house.limits.max_payload);
         let (socket, seats, pending) = (Arc::new(socket), Arc::default(), HashMap::new());
-        Self { socket, house, counted, tasks, native, seats, pending, max_connections }
+        Self { socket, house, connections, tasks, native, seats, pending }
     }
 
     /// Receives until the end of the server, and then for the sessions that are left until they are over.
@@ -106,7 +99,8 @@ impl Door {
                 () = house.cancel.cancelled(), if !ends => {
                     ends = true;
                     // Who comes from now on is refused as busy; who was let in at the last moment is closed here.
-                    (self.max_connections, self.pending) = (0, HashMap::new());
+                    house.entrance.close();
+                    self.pending = HashMap::new();
                     house.registry.close_rest(CloseCode::GOING_DOWN);
                 }
                 () = seats.left.notified() => {}
@@ -152,15 +146,17 @@ impl Door {
 
     /// Begins a handshake, beside the session when there is one.
     fn open(&mut self, place: Place, resume: Resume, message: &Message<'_>) {
-        self.counted.connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let (from, stream) = place;
-        if self.pending.len() + self.seats.len() >= self.max_connections {
-            return self.answer(from, &self.counted.busy(Some(stream)));
-        }
+        let mut room = match self.house.entrance.enter(from.ip()) {
+            Ok(room) => room,
+            Err(full) => return self.answer(from, &full.frame(Some(stream))),
+        };
+        room.begin();
         let now = now();
         let mut handshake = Handshake::new(Arc::clone(&self.house.limits), Carrier::Datagrams, stream, now);
         handshake.handle_datagram(now, message);
-        self.pending.insert(place, Pending { handshake, resume, claimed: None, proven: false });
+        self.pending.insert(place, Pending { handshake, resume, claimed: None, proven: false, room });
         self.advance(place);
     }
 
@@ -227,17 +223,21 @@ impl Door {
             let Some(nonce) = random() else { return };
             Path::unproven(from, pending.resume, nonce, now())
         };
-        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, pending.handshake) else { return };
+        let Pending { handshake, mut room, .. } = pending;
+        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, handshake) else { return };
         let seat = Arc::new(Seat::new(stream, shared, epoch, path));
         self.seats.sit(Arc::clone(&seat));
         let (socket, house, seats) = (Arc::clone(&self.socket), Arc::clone(&self.house), Arc::clone(&self.seats));
         self.tasks.spawn(async move {
             if let Some(session) = new {
+                room.wait();
                 // An application that accepts no more has dropped the server, and the session closes with its hand.
                 let _dropped = house.accepted.send(session).await;
             }
+            room.admit();
             Sender::new(socket, house, Arc::clone(&seat)).await;
             seats.leave(&seat);
+            drop(room);
         });
     }
 

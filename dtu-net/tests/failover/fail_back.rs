@@ -1,0 +1,179 @@
+//! When a device goes back to a better endpoint.
+
+use crate::{SECOND, back, plan, start};
+use core::time::Duration;
+use dtu_net::failover::{FailBack, Failover, FailoverConfig, PROBE_EVERY, Plan, Rank, Verdict};
+use std::time::Instant;
+
+/// A device that was welcomed by its second endpoint a moment after the first one failed.
+fn on_backup(config: FailoverConfig, seed: u64, now: Instant) -> Failover {
+    let mut failover = Failover::new(&plan(&[(0, 1), (1, 1)], config), seed, now);
+    assert_eq!(failover.choose(now), 0);
+    failover.handle_lost(now, Verdict::Failed);
+    assert_eq!(failover.choose(now), 1);
+    failover.handle_answered(now);
+    failover
+}
+
+/// Makes the next probe when it is due, which takes no time.
+fn probe(failover: &mut Failover, now: &mut Instant, answered: bool) -> Option<usize> {
+    let due = failover.poll_timeout().unwrap();
+    assert_eq!(failover.poll_probe(due - crate::TICK), None, "not before its time");
+    *now = due;
+    let probe = failover.poll_probe(*now).unwrap();
+    assert_eq!(probe.endpoint, 0);
+    assert_eq!((failover.poll_timeout(), failover.poll_probe(*now)), (None, None), "one at a time");
+    failover.handle_probe(*now, probe, answered);
+    failover.poll_fail_back()
+}
+
+#[test]
+fn a_device_goes_back_after_every_probe_was_answered_for_the_hold_and_its_own_share_of_the_spread() {
+    let (hold, spread) = (100 * SECOND, 50 * SECOND);
+    let mut moves = Vec::new();
+    for seed in 0..200 {
+        let began = start();
+        let mut now = began;
+        let mut failover = on_backup(back(hold, spread, 10 * SECOND), seed, now);
+        let (mut first, mut before) = (None, began);
+        let moved = loop {
+            let back_to = probe(&mut failover, &mut now, true);
+            assert!(now - before >= 5 * SECOND, "seed {seed}: probes are half of the time apart at least");
+            assert!(now - before <= 10 * SECOND, "seed {seed}");
+            before = now;
+            let first = *first.get_or_insert(now);
+            if let Some(back_to) = back_to {
+                assert_eq!(back_to, 0);
+                break now - first;
+            }
+            assert!(now - first < hold + spread + 10 * SECOND, "seed {seed}: it goes back at last");
+        };
+        // The probe that the move follows upon may have to keep its distance from the one before.
+        assert!(moved >= hold && moved < hold + spread + 5 * SECOND, "seed {seed}: {moved:?}");
+        failover.handle_lost(now, Verdict::None);
+        assert_eq!(failover.choose(now), 0);
+        moves.push(moved);
+    }
+    moves.sort();
+    let within =
+        |from: u32, to: u32| moves.iter().filter(|at| (hold + from * SECOND..hold + to * SECOND).contains(*at)).count();
+    // Each fifth of the spread has about a fifth of the devices.
+    for from in [0, 10, 20, 30, 40] {
+        assert!((20..=65).contains(&within(from, from + 10)), "from {from}: {}", within(from, from + 10));
+    }
+}
+
+#[test]
+fn one_probe_without_an_answer_begins_the_hold_anew_and_pauses_the_endpoint() {
+    let mut now = start();
+    let mut failover = on_backup(back(60 * SECOND, Duration::ZERO, 10 * SECOND), 1, now);
+    for _ in 0..5 {
+        assert_eq!(probe(&mut failover, &mut now, true), None);
+    }
+    assert_eq!(probe(&mut failover, &mut now, false), None);
+    let failed = now;
+    assert_eq!(probe(&mut failover, &mut now, true), None);
+    let again = now;
+    assert!(again - failed >= 5 * SECOND, "the next probe keeps its distance");
+    let back_to = loop {
+        if let Some(back_to) = probe(&mut failover, &mut now, true) {
+            break back_to;
+        }
+    };
+    assert_eq!(back_to, 0);
+    assert!(now - again >= 60 * SECOND, "{:?}", now - again);
+}
+
+#[test]
+fn probes_that_fail_come_as_seldom_as_the_endpoints_pause_and_breaker_say() {
+    let mut now = start();
+    let mut failover = on_backup(back(60 * SECOND, Duration::ZERO, SECOND), 1, now);
+    let mut distances = Vec::new();
+    for _ in 0..10 {
+        let before = now;
+        assert_eq!(probe(&mut failover, &mut now, false), None);
+        distances.push(now - before);
+    }
+    assert!(distances.iter().all(|distance| *distance <= 60 * SECOND));
+    assert!(distances[5..].iter().all(|distance| *distance >= 30 * SECOND), "{distances:?}");
+}
+
+#[test]
+fn after_a_jump_of_the_clock_the_endpoint_has_to_hold_anew() {
+    let mut now = start();
+    let mut failover = on_backup(back(60 * SECOND, Duration::ZERO, 10 * SECOND), 1, now);
+    assert_eq!(probe(&mut failover, &mut now, true), None);
+    // Suspended for an hour: nobody has seen what was in between.
+    now += 3_600 * SECOND;
+    let late = failover.poll_probe(now).unwrap();
+    failover.handle_probe(now, late, true);
+    assert_eq!(failover.poll_fail_back(), None);
+    let jumped = now;
+    while probe(&mut failover, &mut now, true).is_none() {}
+    assert!(now - jumped >= 60 * SECOND);
+}
+
+#[test]
+fn only_better_endpoints_that_can_be_probed_are() {
+    let mut now = start();
+    let udp = Rank { is_probed: false, ..Rank::new(0) };
+    let ranks = [udp, Rank::new(1), Rank::new(2), Rank::new(2), Rank::new(3)];
+    let mut failover = Failover::new(&Plan::new(&ranks, FailoverConfig::DEFAULT).unwrap(), 1, now);
+    for expected in [0, 1] {
+        assert_eq!(failover.choose(now), expected);
+        failover.handle_lost(now, Verdict::Failed);
+    }
+    assert!([2, 3].contains(&failover.choose(now)));
+    failover.handle_answered(now);
+    for _ in 0..20 {
+        now = failover.poll_timeout().unwrap();
+        let probe = failover.poll_probe(now).unwrap();
+        assert_eq!(probe.endpoint, 1);
+        failover.handle_probe(now, probe, false);
+    }
+}
+
+#[test]
+fn on_the_best_endpoint_and_without_fail_back_nothing_is_probed() {
+    let now = start();
+    let mut failover = crate::in_order(2, 1, now);
+    failover.choose(now);
+    failover.handle_answered(now);
+    assert_eq!(failover.poll_timeout(), None);
+    let mut never = FailoverConfig::DEFAULT;
+    never.fail_back = None;
+    assert_eq!(on_backup(never, 1, now).poll_timeout(), None);
+    let first = on_backup(FailoverConfig::DEFAULT, 1, now).poll_timeout().unwrap();
+    assert!(first >= now + PROBE_EVERY / 2 && first <= now + PROBE_EVERY);
+    assert_eq!(FailoverConfig::DEFAULT.fail_back, Some(FailBack::DEFAULT));
+}
+
+#[test]
+fn a_probe_of_an_older_connection_does_nothing() {
+    let mut now = start();
+    let mut failover = on_backup(back(Duration::ZERO, Duration::ZERO, SECOND), 1, now);
+    now = failover.poll_timeout().unwrap();
+    let old = failover.poll_probe(now).unwrap();
+    failover.handle_lost(now, Verdict::Failed);
+    assert_eq!(failover.poll_timeout(), None, "nothing is probed without a connection");
+    now += 3_600 * SECOND;
+    // The first is free by now, and fails again.
+    assert_eq!(failover.choose(now), 0);
+    failover.handle_lost(now, Verdict::Failed);
+    assert_eq!(failover.choose(now), 1);
+    failover.handle_answered(now);
+    failover.handle_probe(now, old, true);
+    assert_eq!(failover.poll_fail_back(), None);
+    assert_eq!(probe(&mut failover, &mut now, true), Some(0), "without a hold the first answer is enough");
+}
+
+#[test]
+fn a_primary_that_answers_probes_and_fails_all_the_same_is_left_for_the_backup() {
+    let mut now = start();
+    let mut failover = on_backup(back(10 * SECOND, Duration::ZERO, SECOND), 1, now);
+    while probe(&mut failover, &mut now, true).is_none() {}
+    failover.handle_lost(now, Verdict::None);
+    assert_eq!(failover.choose(now), 0);
+    failover.handle_lost(now, Verdict::Failed);
+    assert_eq!(failover.choose(now), 1, "the backup was left in order, and is free");
+}
