@@ -8,11 +8,15 @@ default:
     @just --list
 
 # All that CI runs, in its order.
-ci: test fmt spelling clippy docs features vectors no-std dissector fuzz demo release bench-quick
+ci: test loom fmt spelling clippy docs features vectors no-std dissector fuzz demo release bench-quick
 
 # The README's test command.
 test:
     cargo test --workspace --all-features
+
+# The breaker in every order in which threads can run.
+loom:
+    RUSTFLAGS="--cfg loom" cargo test --release --package dtu-net --no-default-features --test breaker_loom --target-dir target/loom
 
 # Rust and TOML formatting.
 fmt:

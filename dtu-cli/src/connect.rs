@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// payload.
 ///
 /// It connects again by itself, with growing delays, and goes on where the server remembers it. Meanwhile what is read waits
-/// in the outbox. With --outbox FILE the outbox survives the end of this process, whatever ends it: what is in the file
+/// in the outbox. With several servers it goes to the next one when one fails, and back when a better one has been there for
+/// a while (--failback); what the one before did not acknowledge is sent to the other, and may come twice. With --outbox FILE the outbox survives the end of this process, whatever ends it: what is in the file
 /// reaches the server at least once.
 ///
 /// At the end of stdin, and on SIGINT or SIGTERM, what was read is sent. The command ends with success when all of it was
@@ -40,13 +41,15 @@ On stderr: changes of the link as they come, and at the end what became of what 
 
 Examples:
   dtu connect gateway.example:55125 --id meter-7 --serial /dev/ttyUSB0 --baud 9600
+  dtu connect a.example:55125,b.example:55125 --id meter-7 --failback 600 < readings
   dtu connect gateway.example:55125 --id meter-7 --key-file key --serial /dev/ttyS1 --outbox m7
   dtu connect gateway.example:55125 --id meter-7 --tls --tls-ca ca.pem --expire 3600 < readings
   printf '\\001\\003\\000\\000\\000\\002\\304\\013' | dtu connect 127.0.0.1:55125 --id test --once")]
 pub(crate) struct Args {
-    /// The server. A name is looked up again for each try.
-    #[arg(value_name = "HOST:PORT", value_parser = server::host_and_port)]
-    addr: String,
+    /// The server, or several with commas between them: the first is used while it is there, the others when it is not,
+    /// in this order. A name is looked up again for each try.
+    #[arg(value_name = "HOST:PORT[,HOST:PORT]...", value_parser = server::addrs)]
+    addrs: server::Addrs,
     /// Who this device is, 1 to 64 bytes.
     #[arg(long, value_name = "ID", value_parser = device_id)]
     id: String,
@@ -71,9 +74,13 @@ pub(crate) struct Args {
     /// from 30 s up to the heartbeat that the server announces, 30 minutes at most. With --udp it stays at 30 s.
     #[arg(long)]
     adaptive_heartbeat: bool,
-    /// Makes the first failure of the link final, for scripts.
+    /// Makes the first failure of the link final, for scripts. Of several servers each has a try first.
     #[arg(long)]
     once: bool,
+    /// On another server than the first: goes back to a better one that has answered for so many seconds, and then at random
+    /// within as many more, so that a fleet does not move at once; or "never" while the connection holds. Not over --udp.
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = server::when_back)]
+    failback: server::WhenBack,
     #[command(flatten)]
     outbox: outbox::OutboxArgs,
     #[command(flatten)]
@@ -95,12 +102,13 @@ impl Args {
         device.adaptive = self.adaptive_heartbeat.then(AdaptiveHeartbeat::default);
         let mut config = ClientConfig::new(device);
         config.outbox = self.outbox.open()?;
+        config.failover.fail_back = self.failback.0;
         Ok(config)
     }
 
     fn plan(&self) -> Plan {
         Plan {
-            addr: self.addr.clone(),
+            addrs: self.addrs.clone(),
             channel: self.channel,
             expire: self.outbox.expire(),
             drain: Duration::from_secs(u64::from(self.drain)),
@@ -135,14 +143,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn connect(args: &Args) -> anyhow::Result<()> {
     let mut stop = crate::stop::signal()?;
-    let (target, config) = (args.server.target(&args.addr)?, args.config()?);
+    let (endpoints, config) = (args.server.endpoints(&args.addrs)?, args.config()?);
     let max_body = config.device.limits.max_body();
     // The port is opened first: without it there is nothing to register for.
     let line = match &args.serial {
         Some(path) => serial::open(path, &args.settings, max_body)?,
         None => line::stdio(max_body),
     };
-    let client = Client::start(target, config, CancellationToken::new()).context("cannot start the link")?;
+    let client = Client::start(endpoints, config, CancellationToken::new()).context("cannot start the link")?;
     let session = client.session().clone();
     let carried = Carrier::new(&client, line, args.plan()).run(&mut stop).await;
     client.shut_down(Duration::ZERO).await;

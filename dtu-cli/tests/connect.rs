@@ -204,6 +204,54 @@ fn a_signal_ends_it_although_the_outbox_is_full_and_what_was_not_taken_is_told()
 }
 
 #[test]
+fn of_several_servers_the_next_is_used_when_one_is_away_and_the_first_again_when_it_is_back() {
+    let first = nobody();
+    let second = Serve::start(&[]);
+    let both = format!("{first},{}", second.addr);
+    let mut device = connect(&both, &["--id", "m", "--failback", "1"]);
+    device.says(&format!("connecting to {first}"));
+    device.says(&format!("failover: from {first} to {}", second.addr));
+    device.says(&format!("connected to {}", second.addr));
+    let mut stdin = device.stdin();
+    stdin.write_all(b"one").unwrap();
+    assert_eq!(second.event_of("data")["body"], "6f6e65");
+    let first = Serve::start_at(&first, &[]);
+    device.says(&format!("{} is back: leaving {} for it", first.addr, second.addr));
+    device.says(&format!("failover: from {} to {}", second.addr, first.addr));
+    device.says(&format!("connected to {}", first.addr));
+    stdin.write_all(b"two").unwrap();
+    let data = first.event_of("data");
+    assert_eq!((&data["seq"], &data["body"]), (&1.into(), &"74776f".into()));
+    drop(stdin);
+    let books = device.succeeds();
+    assert!(books.starts_with("sent 2: acked 2,") && books.contains("connections 2, sent again 0,"), "{books}");
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_its_unacknowledged_data_to_the_next() {
+    let (listener, first) = door();
+    let second = Serve::start(&[]);
+    let mut device = connect(&format!("{first},{}", second.addr), &["--id", "m", "--failback", "never"]);
+    let mut server = Peer::serve(&listener);
+    let mut stdin = device.stdin();
+    stdin.write_all(b"one").unwrap();
+    server.data();
+    drop((server, listener));
+    assert_eq!(second.event_of("data")["body"], "6f6e65", "it was not acknowledged by the first");
+    drop(stdin);
+    assert!(device.succeeds().starts_with("sent 1: acked 1,"));
+}
+
+#[test]
+fn with_once_each_server_has_one_try() {
+    let (first, second) = (nobody(), nobody());
+    let device = connect(&format!("{first},{second}"), &["--id", "m", "--once"]);
+    device.says(&format!("failover: from {first} to {second}"));
+    let [_, error] = device.fails();
+    assert!(error.contains(&second) && error.contains("--once"), "{error}");
+}
+
+#[test]
 fn a_server_that_refuses_for_good_is_told_loudly_and_is_not_asked_again_soon() {
     let (listener, addr) = door();
     let device = connect(&addr, &["--id", "m", "--drain", "0"]);
@@ -242,6 +290,12 @@ fn nobody_there_and_wrong_flags_are_told() {
     for args in [
         &["connect", &addr][..],
         &["connect", "no-port", "--id", "m"],
+        &["connect", "", "--id", "m"],
+        &["connect", "a:1,", "--id", "m"],
+        &["connect", "a:1,b", "--id", "m"],
+        &["connect", "a:1,b:1,A:1", "--id", "m"],
+        &["connect", &addr, "--id", "m", "--failback", "0"],
+        &["connect", &addr, "--id", "m", "--failback", "86401"],
         &["connect", &addr, "--id", ""],
         &["connect", &addr, "--id", "m", "--baud", "9600"],
         &["connect", &addr, "--id", "m", "--serial", "/dev/null", "--parity", "mark"],

@@ -50,9 +50,9 @@ fn assert_all_back(summary: &Value, devices: u64) {
 #[test]
 fn a_fleet_comes_back_after_an_outage_and_nothing_is_lost_or_repeated() {
     let serve = Serve::start(&[]);
-    // The simulator raises the lower limit by itself: 50 devices and what is open besides do not fit into 64.
-    let limited = ["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dtu"), "sim", &serve.addr];
-    let args = ["--devices", "50", "--seconds", "6", "--outage", "0.3", "--rate", "5", "--seed", "7", "--json"];
+    // The simulator raises the lower limit by itself: 50 devices and what is open besides do not fit into 40.
+    let limited = ["-c", "ulimit -Sn 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dtu"), "sim", &serve.addr];
+    let args = ["--devices", "50", "--seconds", "9", "--outage", "0.3", "--rate", "5", "--seed", "7", "--json"];
     let (code, summary) = Sim::spawn(Command::new("sh").args(limited).args(args)).end();
     assert_eq!(code, Some(0), "{summary}");
     assert_all_back(&summary, 50);
@@ -67,10 +67,11 @@ fn a_fleet_comes_back_after_an_outage_and_nothing_is_lost_or_repeated() {
         let [p50, p99, max] = ["p50", "p99", "max"].map(|figure| of(times, figure));
         assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{times} in {summary}");
     }
-    assert!(of("recovery_ms", "max") >= 300.0 && of("recovery_ms", "max") < 4000.0, "{summary}");
+    // Who was lost first came back behind the outage at the earliest, which is not much sooner than 0.3 s later.
+    assert!(of("recovery_ms", "max") >= 250.0, "{summary}");
     assert!(of("dials", "mean") >= 2.0 && of("dials", "max") <= 10.0, "{summary}");
     assert!((of("dials", "total") - of("dials", "mean") * 50.0).abs() < 1e-6, "{summary}");
-    assert!((6.0..7.0).contains(&summary["seconds"].as_f64().unwrap()), "{summary}");
+    assert!(summary["seconds"].as_f64().unwrap() >= 9.0, "{summary}");
     if cfg!(target_os = "linux") {
         assert!(summary["peak_resident_bytes"].as_u64().unwrap() > 1_000_000, "{summary}");
     }

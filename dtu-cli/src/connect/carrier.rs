@@ -1,6 +1,7 @@
 //! Carries bytes between a line and a link, until one of them ends.
 
 use super::line::{Down, Input, Line};
+use super::server::Addrs;
 use super::tell;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
@@ -18,13 +19,13 @@ type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// How a line is carried.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) addr: String,
+    pub(super) addrs: Addrs,
     pub(super) channel: u8,
     /// How long DATA is of use.
     pub(super) expire: Option<Duration>,
     /// How long the end waits for acknowledgements.
     pub(super) drain: Duration,
-    /// The first loss of the link is the end.
+    /// The first loss of the link is the end, and so are as many failed tries as there are servers.
     pub(super) once: bool,
     /// What the link is closed with.
     pub(super) code: CloseCode,
@@ -43,6 +44,10 @@ pub(super) struct Carrier {
     events: Receiver<LinkEvent>,
     line: Line,
     plan: Plan,
+    /// The server of now.
+    endpoint: usize,
+    /// How often no server let the device in, in a row.
+    failed: usize,
     /// Read from the line and not yet in the outbox.
     up: Option<Outgoing>,
     /// From the server and not yet in the writer's hands.
@@ -74,6 +79,8 @@ impl Carrier {
             events: client.events(),
             line,
             plan,
+            endpoint: 0,
+            failed: 0,
             up: None,
             down: None,
             ending: None,
@@ -119,8 +126,11 @@ impl Carrier {
     fn tell_the_rest(&mut self) {
         loop {
             match self.events.try_recv() {
-                Ok(event) => tell::event(&self.plan.addr, &self.session, &event),
-                Err(TryRecvError::Lagged(count)) => tell::missed(count),
+                Ok(event) => {
+                    self.follow(&event);
+                    tell::event(&self.plan.addrs, self.endpoint, &self.session, &event);
+                }
+                Err(TryRecvError::Lagged(count)) => self.missed(count),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
@@ -206,7 +216,7 @@ impl Carrier {
                 self.down = Some(Down { mark, body });
             }
             Step::Received(None) | Step::Deadline | Step::Event(Err(RecvError::Closed)) => {}
-            Step::Event(Err(RecvError::Lagged(count))) => tell::missed(count),
+            Step::Event(Err(RecvError::Lagged(count))) => self.missed(count),
             Step::Event(Ok(event)) => return self.told(&event),
             Step::Stop => {
                 self.stopping = true;
@@ -222,18 +232,41 @@ impl Carrier {
         self.begin_end();
     }
 
-    fn told(&self, event: &LinkEvent) -> anyhow::Result<()> {
+    fn missed(&mut self, count: u64) {
+        self.endpoint = self.session.endpoint();
+        tell::missed(count);
+    }
+
+    /// Keeps up with which server it is, and how often none let the device in.
+    fn follow(&mut self, event: &LinkEvent) {
+        match event {
+            LinkEvent::Link { event: Event::Endpoint { index, .. }, .. } => self.endpoint = *index,
+            LinkEvent::Link { event: Event::State(change), .. } if change.state == State::Connected => {
+                // The loss of this connection is the first of a link that was there.
+                self.failed = self.plan.addrs.count();
+            }
+            LinkEvent::Link { event: Event::State(change), .. } if change.state == State::Disconnected => {
+                let goes_back = matches!(change.cause, Some(Cause::MovedBack { .. }));
+                self.failed = if goes_back { 0 } else { self.failed + 1 };
+            }
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, event: &LinkEvent) -> anyhow::Result<()> {
+        self.follow(event);
         if let LinkEvent::Link { event: Event::State(change), .. } = event
             && change.state == State::Disconnected
             && self.plan.once
+            && self.failed >= self.plan.addrs.count()
         {
             return Err(anyhow!(
                 "{} is not reached, and --once asks for no second try: {}",
-                self.plan.addr,
+                self.plan.addrs.of(self.endpoint),
                 tell::why(change)
             ));
         }
-        tell::event(&self.plan.addr, &self.session, event);
+        tell::event(&self.plan.addrs, self.endpoint, &self.session, event);
         Ok(())
     }
 }

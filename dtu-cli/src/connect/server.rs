@@ -1,12 +1,20 @@
 //! Which server, and how the device proves who it is.
 
 use anyhow::{Context, ensure};
+use core::time::Duration;
 use dtu_net::auth::Key;
-use dtu_net::driver::Target;
 use dtu_net::driver::tls::{ClientTls, Identity};
+use dtu_net::driver::{Endpoints, Target};
+use dtu_net::failover::{FailBack, PROBE_EVERY};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+/// The longest --failback, in seconds: a day.
+const MAX_FAIL_BACK: u64 = 24 * 60 * 60;
+
+/// How many probes a server has to answer at least before a device goes back to it.
+const PROBES_IN_HOLD: u32 = 5;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Transport and identity")]
@@ -20,7 +28,8 @@ pub(super) struct ServerArgs {
     /// The server has to show a certificate that one of these has issued, in PEM; the system's own are not used.
     #[arg(long, value_name = "PEM", requires = "tls")]
     tls_ca: Option<PathBuf>,
-    /// The name that has to be in the server's certificate; by default the HOST that is dialled.
+    /// The name that has to be in the server's certificate; by default the HOST that is dialled, of each server
+    /// its own.
     #[arg(long, value_name = "NAME", requires = "tls")]
     tls_name: Option<String>,
     /// The device's own certificate and its chain, for a server that asks for it, in PEM.
@@ -43,8 +52,13 @@ impl ServerArgs {
         self.udp.then_some(dtu_net::limits::MAX_DATAGRAM)
     }
 
-    /// Where to dial, `addr` being HOST:PORT.
-    pub(super) fn target(&self, addr: &str) -> anyhow::Result<Target> {
+    /// Where to dial, the first of `addrs` before all others.
+    pub(super) fn endpoints(&self, addrs: &Addrs) -> anyhow::Result<Endpoints> {
+        let targets: Vec<_> = addrs.0.iter().map(|addr| self.target(addr)).collect::<Result<_, _>>()?;
+        Endpoints::in_order(targets).context("cannot use the servers")
+    }
+
+    fn target(&self, addr: &str) -> anyhow::Result<Target> {
         if self.udp {
             return Ok(Target::Udp(addr.to_owned()));
         }
@@ -78,11 +92,46 @@ impl ServerArgs {
     }
 }
 
+/// The servers, the first one before all others; at least one.
+#[derive(Debug, Clone)]
+pub(super) struct Addrs(Vec<String>);
+
+impl Addrs {
+    /// The server of this number.
+    pub(super) fn of(&self, endpoint: usize) -> &str {
+        self.0.get(endpoint).map_or("", String::as_str)
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Judges the form only: a name is looked up at each try.
-pub(super) fn host_and_port(text: &str) -> anyhow::Result<String> {
-    let (host, port) = text.rsplit_once(':').context("it has to be HOST:PORT")?;
-    ensure!(!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0), "it has to be HOST:PORT");
-    Ok(text.to_owned())
+pub(super) fn addrs(text: &str) -> anyhow::Result<Addrs> {
+    let addrs: Vec<_> = text.split(',').map(str::to_owned).collect();
+    for addr in &addrs {
+        let (host, port) = addr.rsplit_once(':').context("it has to be HOST:PORT")?;
+        ensure!(!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0), "it has to be HOST:PORT");
+    }
+    // The same of all of them, so it does not matter here what is spoken there.
+    Endpoints::in_order(addrs.iter().cloned().map(Target::Tcp))?;
+    Ok(Addrs(addrs))
+}
+
+/// When a device goes back to a better server; `None` is never.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WhenBack(pub(super) Option<FailBack>);
+
+/// After how long a device goes back to a better server: seconds, or never.
+pub(super) fn when_back(text: &str) -> anyhow::Result<WhenBack> {
+    if text == "never" {
+        return Ok(WhenBack(None));
+    }
+    let seconds = text.parse().ok().filter(|seconds| (1..=MAX_FAIL_BACK).contains(seconds));
+    let hold = Duration::from_secs(seconds.with_context(|| format!("it has to be 1 to {MAX_FAIL_BACK}, or never"))?);
+    let probe_every = (hold / PROBES_IN_HOLD).clamp(Duration::from_secs(1), PROBE_EVERY);
+    Ok(WhenBack(Some(FailBack { hold, spread: hold, probe_every })))
 }
 
 fn read(flag: &str, path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -1,17 +1,26 @@
 //! What happens on the link, one line each on stderr.
 
+use super::server::Addrs;
 use core::time::Duration;
 use dtu_net::adaptive::Learned;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_net::{Cause, Device, Event, LinkCounters, State, StateChange};
 use dtu_proto::message::RefuseCode;
+use std::io;
 use tokio::time::Instant;
 
-/// Tells what happened on the link of `session` to `addr`. What it says of the end is left to the end.
-pub(super) fn event(addr: &str, session: &Session<Device>, event: &LinkEvent) {
-    let LinkEvent::Link { epoch, event, .. } = event else { return };
+/// Tells what happened on the link of `session` to the server `endpoint`. What it says of the end is left to the end.
+pub(super) fn event(addrs: &Addrs, endpoint: usize, session: &Session<Device>, event: &LinkEvent) {
+    let (epoch, event) = match event {
+        LinkEvent::Link { epoch, event, .. } => (epoch, event),
+        LinkEvent::LookupFailed { endpoint, error, kept } => return lookup_failed(addrs.of(*endpoint), *error, *kept),
+        _ => return,
+    };
     match event {
-        Event::State(change) => state(addr, session, change),
+        Event::State(change) => state(addrs, endpoint, session, change),
+        Event::Endpoint { index, before: Some(before) } => {
+            eprintln!("failover: from {} to {}", addrs.of(*before), addrs.of(*index));
+        }
         Event::Resumed(resumption) if !resumption.sending && epoch.number() > 1 => {
             eprintln!("the server does not remember this device: what is sent again may come twice there");
         }
@@ -22,7 +31,7 @@ pub(super) fn event(addr: &str, session: &Session<Device>, event: &LinkEvent) {
             seconds(*bad),
             session.heartbeat_interval().as_secs_f64()
         ),
-        Event::Resumed(_) | Event::Settled { .. } | _ => {}
+        Event::Resumed(_) | Event::Endpoint { .. } | Event::Settled { .. } | _ => {}
     }
 }
 
@@ -34,7 +43,16 @@ pub(super) fn missed(count: u64) {
     eprintln!("dtu: {count} events of the link were missed");
 }
 
-fn state(addr: &str, session: &Session<Device>, change: &StateChange) {
+fn lookup_failed(addr: &str, error: io::ErrorKind, kept: usize) {
+    if kept > 0 {
+        eprintln!("dtu: {addr} is not looked up: {error}; its {kept} addresses of the last time are used");
+    } else {
+        eprintln!("dtu: {addr} is not looked up: {error}");
+    }
+}
+
+fn state(addrs: &Addrs, endpoint: usize, session: &Session<Device>, change: &StateChange) {
+    let addr = addrs.of(endpoint);
     match change.state {
         State::Connecting => eprintln!("connecting to {addr}"),
         State::Connected => eprintln!("connected to {addr}"),
@@ -47,6 +65,9 @@ fn state(addr: &str, session: &Session<Device>, change: &StateChange) {
             ),
             Some(Cause::NoKey) => {
                 eprintln!("dtu: NOT LET IN: {}; give it with --key-file; {}", why(change), next_try(session))
+            }
+            Some(Cause::MovedBack { endpoint }) => {
+                eprintln!("{} is back: leaving {addr} for it; {}", addrs.of(endpoint), next_try(session));
             }
             _ => eprintln!("disconnected: {}; {}", why(change), next_try(session)),
         },

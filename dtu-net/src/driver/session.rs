@@ -184,6 +184,12 @@ impl Session<Device> {
         self.shared.application(|inner| (inner.link.next_try(), false))
     }
 
+    /// The endpoint that the connection of now goes to, or the last one went to; 0 where there is but one.
+    #[must_use]
+    pub fn endpoint(&self) -> usize {
+        self.shared.application(|inner| (inner.link.endpoint(), false))
+    }
+
     /// Tries to connect at once, when the link waits for its next try: the application knows that the network is back.
     pub fn reconnect_now(&self) {
         self.shared.application(|inner| {

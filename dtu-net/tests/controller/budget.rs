@@ -58,6 +58,43 @@ fn a_retry_without_a_token_holds_up_no_first_attempt() {
 }
 
 #[test]
+fn a_retry_with_a_token_takes_its_turn_among_first_attempts() {
+    let wide = Budget::new(1000, 1000).unwrap();
+    let mut bench = bench(wide, wide);
+    let [one, two, three] = [(); 3].map(|()| bench.repeatable("a"));
+    let start = bench.next_start().unwrap();
+    bench.finish(start, Err(Failure::TRANSIENT.local()));
+    let start = bench.next_start().unwrap();
+    bench.finish(start, Err(Failure::TRANSIENT.local()));
+    bench.advance(Duration::from_millis(1));
+    let four = bench.repeatable("a");
+    assert_eq!(bench.starts(), [(three, 1), (one, 2), (two, 2), (four, 1)]);
+}
+
+#[test]
+fn a_token_that_comes_while_all_slots_are_taken_makes_no_timer_that_spins() {
+    let wide = Budget::new(1000, 1000).unwrap();
+    let slow = Budget::new(0, 1).unwrap().trickle(SECOND).unwrap();
+    let config = SchedulerConfig::DEFAULT.budget(slow).max_in_flight(2);
+    let target = TargetConfig::DEFAULT.budget(wide);
+    let mut bench = Bench::with(config, Policies::new(PLAIN).unwrap(), target);
+    let failed = [(); 2].map(|()| bench.repeatable("a"));
+    for start in bench.starts() {
+        bench.finish(start, Err(Failure::TRANSIENT.local()));
+    }
+    bench.advance(SECOND);
+    assert_eq!(bench.starts(), [(failed[0], 2)]);
+    let other = bench.repeatable("b");
+    assert_eq!(bench.starts(), [(other, 1)]);
+    bench.advance(5 * SECOND);
+    assert_eq!(bench.starts(), []);
+    // What comes next is the end of an attempt's time.
+    assert!(bench.scheduler.poll_timeout().unwrap() > bench.now);
+    bench.finish((other, 1), Ok(()));
+    assert_eq!(bench.starts(), [(failed[1], 2)]);
+}
+
+#[test]
 fn the_trickle_wakes_those_who_wait_one_by_one_and_in_turns() {
     let wide = Budget::new(1000, 1000).unwrap();
     let slow = Budget::new(0, 1).unwrap().trickle(SECOND).unwrap();

@@ -3,11 +3,11 @@
 use crate::bench::{Bench, PLAIN, SECOND, generous, start};
 use core::time::Duration;
 use dtu_net::backoff::Backoff;
-use dtu_net::breaker::BreakerState;
+use dtu_net::breaker::{BreakerConfig, BreakerState};
 use dtu_net::controller::{
-    DEADLINE_MAX, Disposition, Event, Failure, FailureClass, NAME_LEN_MAX, NewJob, Outcome, Policies, Policy,
-    RejectCause, Rejected, Scheduler, SchedulerConfig, Scope, StopCause, TIMERS_PER_CALL, TargetConfig, TargetError,
-    Why,
+    BREAKER_RECHECK, DEADLINE_MAX, Disposition, Event, Failure, FailureClass, NAME_LEN_MAX, NewJob, Outcome, Policies,
+    Policy, RejectCause, Rejected, Scheduler, SchedulerConfig, Scope, StopCause, TIMERS_PER_CALL, TargetConfig,
+    TargetError, Why,
 };
 use dtu_net::policy::{Bound, Field};
 use dtu_net::retry;
@@ -270,12 +270,24 @@ fn a_breaker_closed_by_hand_is_asked_again() {
     breaker.force_open(bench.now);
     let id = bench.repeatable("a");
     assert_eq!((bench.starts(), bench.query(id).why), (vec![], Why::BreakerOpen));
-    // Nobody says when: it is looked at now and then.
-    assert!(bench.scheduler.poll_timeout().unwrap() <= bench.now + dtu_net::controller::BREAKER_RECHECK);
     breaker.reset(bench.now);
     assert_eq!(bench.starts(), []);
     bench.scheduler.look_again("a");
+    assert_eq!((bench.query(id).why, bench.starts()), (Why::Turn, vec![(id, 1)]));
+
+    // Without a word it is asked now and then, however long it wants to stay open.
+    let long = BreakerConfig::DEFAULT.consecutive(1).unwrap().open_for(Duration::from_hours(1)).unwrap();
+    let target = TargetConfig::DEFAULT.breaker(long);
+    let mut bench = Bench::with(SchedulerConfig::DEFAULT, Policies::new(PLAIN).unwrap(), target);
+    let id = bench.repeatable("a");
     assert_eq!(bench.starts(), [(id, 1)]);
+    bench.finish((id, 1), Err(Failure::TRANSIENT));
+    bench.advance(SECOND);
+    assert_eq!((bench.starts(), bench.query(id).why), (vec![], Why::BreakerOpen));
+    bench.scheduler.breaker("a").unwrap().reset(bench.now);
+    assert_eq!(bench.scheduler.poll_timeout(), Some(bench.now + BREAKER_RECHECK));
+    bench.advance(BREAKER_RECHECK);
+    assert_eq!(bench.starts(), [(id, 2)]);
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl World {
         self.pump_device(device);
     }
 
-    pub(super) fn bytes_at_device(&mut self, device: u32, serial: u32, bytes: Bytes) {
+    pub(super) fn arrives_at_device(&mut self, device: u32, serial: u32, bytes: Bytes) {
         let of = self.places.of(device);
         if self.hot[of].socket != serial {
             return self.pool.drop(bytes);

@@ -71,7 +71,7 @@ impl Policy {
             Self::Dtu => return None,
             // `reconnect_delay_callback_default` in its connector.rs, asked before each try with the number of it.
             Self::AsyncNats if failed == 0 => 0,
-            Self::AsyncNats => ((2 * MILLISECOND) << (failed.min(12) - 1)).min(4 * SECOND),
+            Self::AsyncNats => ((2 * MILLISECOND) << failed.min(12).saturating_sub(1)).min(4 * SECOND),
             Self::RumqttcSleep => SECOND,
             // doc/connection-backoff.md of grpc/grpc.
             Self::Grpc => {

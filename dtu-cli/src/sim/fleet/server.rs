@@ -247,7 +247,7 @@ impl World {
         self.pump_session(device);
     }
 
-    pub(super) fn bytes_at_server(&mut self, device: u32, serial: u32, bytes: Bytes) {
+    pub(super) fn arrives_at_server(&mut self, device: u32, serial: u32, bytes: Bytes) {
         let of = self.places.of(device);
         // What comes on a connection that waits stays in its buffer: it can only be a CLOSE before the end.
         if self.hot[of].session != serial {

@@ -188,9 +188,9 @@ impl World {
         let Event { device, what } = event;
         let of = self.places.of(device);
         // Timers that moved are no events.
-        if what == What::DeviceTimer && !self.is_due(device, false)
-            || what == What::SessionTimer && !self.is_due(device, true)
-        {
+        let moved = matches!(what, What::DeviceTimer) && !self.is_due(device, false)
+            || matches!(what, What::SessionTimer) && !self.is_due(device, true);
+        if moved {
             return;
         }
         self.trace.note(at, event);
@@ -209,8 +209,8 @@ impl World {
             What::Syn { serial, repeat } => self.syn(device, serial, repeat),
             What::Opened { serial, life } => self.opened(device, serial, life),
             What::First { serial, bytes, repeat, life } => self.first(device, serial, bytes, repeat, life),
-            What::ToServer { serial, bytes } => self.bytes_at_server(device, serial, bytes),
-            What::ToDevice { serial, bytes } => self.bytes_at_device(device, serial, bytes),
+            What::ToServer { serial, bytes } => self.arrives_at_server(device, serial, bytes),
+            What::ToDevice { serial, bytes } => self.arrives_at_device(device, serial, bytes),
             What::EndAtServer { serial } => self.end_at_server(device, serial),
             What::EndAtDevice { serial, reset } => self.end_at_device(device, serial, reset),
             What::Worked { life } => self.worked(life),
