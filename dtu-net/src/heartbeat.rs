@@ -125,7 +125,10 @@ impl Heartbeat {
     /// Acts upon a device's deadline that has passed.
     pub(crate) fn device_silence(&mut self, now: Instant, pace: &Pace) -> Silence {
         let planned = if self.probes == 0 { self.last_heard + pace.interval } else { self.probe_over };
-        if planned > now {
+        // A question that is soon due anyway leaves with the sign of life; the time for its answer counts from when it was due.
+        // Else every heartbeat of an idle link would take two: the answer to the one before came a round trip after it.
+        let is_early = self.probes == 0 && pace.probes > 0 && planned <= now + pace.probe_timeout;
+        if planned > now && !is_early {
             self.last_sent = now;
             return Silence::Keep;
         }

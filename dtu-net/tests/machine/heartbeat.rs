@@ -326,3 +326,33 @@ fn a_device_that_only_listens_gives_a_sign_of_life_in_every_heartbeat() {
     }
     assert_eq!((pair.device.state(), pair.server.state()), (State::Connected, State::Connected));
 }
+
+#[test]
+fn an_idle_link_takes_one_question_in_every_heartbeat_and_dies_no_earlier_or_later_for_it() {
+    //= spec/session.md#S-18
+    let begin = start();
+    let (mut device, epoch) = welcomed(config(), Carrier::Stream, begin);
+    let round_trip = SECOND / 10;
+    let mut last_byte = begin;
+    for heartbeat in 1..=10 {
+        let at = begin + heartbeat * 30 * SECOND;
+        assert_eq!(device.poll_timeout(), Some((at, Timer::Silence)));
+        device.handle_timeout(at);
+        let asked = sent(&mut device, epoch, at);
+        let [question] = &asked[..] else { panic!("{heartbeat}: {asked:?}") };
+        let Message::Ping { nonce } = question.message() else { panic!("{question:?}") };
+        // The timer goes first where both come at one time.
+        device.handle_timeout(at + round_trip);
+        assert_eq!(sent(&mut device, epoch, at + round_trip), [], "no second one before the answer");
+        last_byte = at + round_trip;
+        hear(&mut device, epoch, last_byte, &Message::Pong { nonce });
+    }
+    pass(&mut device, last_byte + 40 * SECOND - TICK);
+    assert_eq!(device.state(), State::Connected);
+    device.handle_timeout(last_byte + 40 * SECOND);
+    assert_eq!(device.state(), State::Suspect, "as late as a question that was not early");
+    pass(&mut device, last_byte + 60 * SECOND - TICK);
+    assert!(device.state().is_up());
+    device.handle_timeout(last_byte + 60 * SECOND);
+    assert!(!device.state().is_up());
+}
