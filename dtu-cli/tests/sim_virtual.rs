@@ -64,6 +64,9 @@ fn the_line_of_json_has_all_figures() {
     let times = ["p50", "p90", "p999", "all"].map(|share| figure(&result, &format!("recovery.{share}")));
     assert!(times.is_sorted() && times[0] > 5.0, "{times:?}");
     assert_eq!(figure(&result, "ratio"), times[2] / 20.0);
+    assert_eq!(times[2], times[3], "99.9 % of 500 are all of them");
+    let heard_of = figure(&result, "registered") - figure(&result, "wasted");
+    assert_eq!(heard_of, 500.0, "every device was welcomed once");
     let (mean, p99, max) =
         (figure(&result, "attempts.mean"), figure(&result, "attempts.p99"), figure(&result, "attempts.max"));
     assert!(1.0 <= mean && mean <= p99 && p99 <= max, "{result}");
@@ -154,7 +157,10 @@ fn a_run_goes_on_for_as_long_as_it_is_told() {
     assert_eq!(figure(&result, "simulated_seconds"), 30.0 + 15.0 + 20.0 + 300.0);
     let heartbeats = 500.0 * 240.0 / 30.0;
     assert!(figure(&result, "events") > 3.0 * heartbeats, "PING, its arrival and that of PONG: {result}");
-    assert_eq!(figure(&result, "back"), 500.0, "and everybody stays");
+    let until_back = self::result(&[&SMALL]);
+    for name in ["attempts", "registered", "recovery"] {
+        assert_eq!(result[name], until_back[name], "{name}: everybody stays");
+    }
 }
 
 #[test]

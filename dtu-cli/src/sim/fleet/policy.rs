@@ -34,6 +34,11 @@ impl Tries {
         self.began = now;
     }
 
+    #[cfg(test)]
+    pub(super) const fn is_new(&self) -> bool {
+        self.failed == 0
+    }
+
     /// They all begin anew as soon as the server has answered.
     pub(super) const fn succeed(&mut self) {
         self.failed = 0;

@@ -78,3 +78,27 @@ impl Tally {
         dials
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_lost_is_not_back_until_it_is_connected_again() {
+        let mut tally = Tally::new(2);
+        tally.dialled(0);
+        tally.died();
+        tally.dialled(1);
+        tally.connected(0, 5);
+        tally.connected(0, 6);
+        assert_eq!((tally.back(), tally.all_since), (vec![5], None), "in doubt and back again is no new connection");
+        tally.connected(1, 4);
+        assert_eq!((tally.back(), tally.all_since, tally.welcomed), (vec![4, 5], Some(4), 2));
+        tally.lost(0);
+        tally.lost(0);
+        assert_eq!((tally.back(), tally.all_since), (vec![4], None));
+        tally.connected(0, 9);
+        assert_eq!((tally.back(), tally.all_since, tally.welcomed), (vec![4, 9], Some(9), 3));
+        assert_eq!(tally.dials(), [0, 1], "what was dialled before is not counted");
+    }
+}

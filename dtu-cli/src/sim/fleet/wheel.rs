@@ -139,7 +139,7 @@ impl<T: Copy> Wheel<T> {
         for level in 0..LEVELS {
             let shift = LEVEL_BITS * level as u32;
             let here = (self.slot >> shift) as usize % SLOTS;
-            let Some(index) = self.levels[level].next_filled(here + usize::from(level > 0)) else { continue };
+            let Some(index) = self.levels[level].next_filled(here) else { continue };
             self.levels[level].filled[index / 64] &= !(1 << (index % 64));
             let mut entries = mem::take(&mut self.levels[level].slots[index]);
             self.slot = (((self.slot >> shift) & !(SLOTS as u64 - 1)) | index as u64) << shift;

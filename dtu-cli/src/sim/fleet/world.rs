@@ -269,3 +269,6 @@ pub(super) fn id(device: u32) -> String {
 pub(super) fn number(id: &str) -> Option<u32> {
     id.strip_prefix(ID)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;
