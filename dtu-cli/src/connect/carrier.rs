@@ -249,7 +249,12 @@ impl Carrier {
                 let goes_back = matches!(change.cause, Some(Cause::MovedBack { .. }));
                 self.failed = if goes_back { 0 } else { self.failed + 1 };
             }
-            _ => {}
+            LinkEvent::Link { .. }
+            | LinkEvent::Refused(_)
+            | LinkEvent::AcceptFailed(_)
+            | LinkEvent::LookupFailed { .. }
+            | LinkEvent::Dropped(_)
+            | _ => {}
         }
     }
 
