@@ -196,7 +196,7 @@ where
                 }
             }
             Event::Skipped { .. } => scene.trace.note(now, format_args!("{end:?} {event:?}")),
-            other => panic!("unknown event {other:?}"),
+            other @ (Event::Endpoint { .. } | _) => panic!("unknown event {other:?}"),
         }
     }
 
