@@ -82,7 +82,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     real: real::RealArgs,
     #[command(flatten)]
-    fleet: fleet::Args,
+    fleet: fleet::FleetArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {

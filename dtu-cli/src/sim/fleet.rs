@@ -37,39 +37,39 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(3600);
 /// What only the virtual fleet takes.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "With --virtual")]
-pub(crate) struct Args {
+pub(crate) struct FleetArgs {
     /// How many registrations the server is able to do in a second of its processor's time.
-    #[arg(long, value_name = "R", default_value_t = 500, requires = "is_virtual",
+    #[arg(long, value_name = "R", default_value_t = 500, conflicts_with = "addr",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     accept_rate: u32,
     /// How many connections the system keeps for the server to accept.
-    #[arg(long, value_name = "B", default_value_t = 4096, requires = "is_virtual",
+    #[arg(long, value_name = "B", default_value_t = 4096, conflicts_with = "addr",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     backlog: u32,
     /// When a device comes again: by this library, or by the delays of another one.
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = Policy::Dtu, requires = "is_virtual")]
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Policy::Dtu, conflicts_with = "addr")]
     policy: Policy,
     /// Whether the backoff is capped at 30 s; without, it grows to an hour.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          requires = "is_virtual")]
+          conflicts_with = "addr")]
     cap: bool,
     /// Whether the server refuses who would wait too long. Without, all wait in the listen queue.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          requires = "is_virtual")]
+          conflicts_with = "addr")]
     queue_bound: bool,
     /// Whether who is refused is told when to come again.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          requires = "is_virtual")]
+          conflicts_with = "addr")]
     hints: bool,
     /// Whether a connection that its device has left is thrown away unserved.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          requires = "is_virtual")]
+          conflicts_with = "addr")]
     discard: bool,
     /// How long a device is silent before it asks for a sign of life, in seconds.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = super::seconds::parse, requires = "is_virtual")]
+    #[arg(long, value_name = "S", default_value = "30", value_parser = super::seconds::parse, conflicts_with = "addr")]
     heartbeat: Duration,
     /// Runs so many seeds, from --seed on, and tells the worst and the median.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "is_virtual",
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "addr",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Common {
 }
 
 /// Runs it, and returns what to print.
-pub(crate) fn run(args: &Args, common: Common, json: bool) -> anyhow::Result<String> {
+pub(crate) fn run(args: &FleetArgs, common: Common, json: bool) -> anyhow::Result<String> {
     ensure!(common.devices > 0, "--devices must not be 0");
     ensure!(common.outage <= LONGEST, "--outage must not be longer than a day");
     ensure!(common.after.is_none_or(|after| after <= LONGEST), "--seconds must not be longer than a day");

@@ -150,3 +150,59 @@ impl Trace {
         self.events += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_gives_back_what_it_took_and_uses_a_place_again() {
+        let (mut pool, mut scratch) = (Pool::default(), Vec::new());
+        let places = [b"one".as_slice(), b"two"].map(|bytes| {
+            scratch.extend_from_slice(bytes);
+            pool.put(&mut scratch)
+        });
+        assert!(scratch.is_empty() && places[0] != places[1]);
+        pool.take(places[0], &mut scratch);
+        assert_eq!(scratch, b"one");
+        scratch.clear();
+        pool.drop(places[1]);
+        pool.take(Bytes::NONE, &mut scratch);
+        pool.drop(Bytes::NONE);
+        scratch.extend_from_slice(b"three");
+        assert_eq!(pool.put(&mut scratch), places[1], "the place given back last is the first one taken");
+        assert!(scratch.is_empty(), "nothing of what nobody read is left");
+        pool.take(places[1], &mut scratch);
+        assert_eq!(scratch, b"three");
+        assert_eq!(pool.buffers.len(), 2);
+    }
+
+    #[test]
+    fn a_trace_tells_every_part_of_every_event_and_their_order() {
+        let hash = |events: &[(u64, Event)]| {
+            let mut trace = Trace::new();
+            for (at, event) in events {
+                trace.note(*at, *event);
+            }
+            (trace.hash, trace.events)
+        };
+        let event = |device, what| Event { device, what };
+        let one = (5, event(1, What::Syn { serial: 1, repeat: 0 }));
+        let mut seen = std::collections::HashSet::new();
+        for other in [
+            one,
+            (6, event(1, What::Syn { serial: 1, repeat: 0 })),
+            (5, event(2, What::Syn { serial: 1, repeat: 0 })),
+            (5, event(1, What::Syn { serial: 2, repeat: 0 })),
+            (5, event(1, What::Syn { serial: 1, repeat: 1 })),
+            (5, event(1, What::EndAtServer { serial: 1 })),
+            (5, event(1, What::EndAtDevice { serial: 1, reset: true })),
+            (5, event(1, What::EndAtDevice { serial: 1, reset: false })),
+            (0, event(0, What::Start)),
+        ] {
+            assert!(seen.insert(hash(&[one, other])), "{other:?}");
+            assert!(other == one || seen.insert(hash(&[other, one])), "{other:?}");
+        }
+        assert_eq!(hash(&[one, one]).1, 2);
+    }
+}
