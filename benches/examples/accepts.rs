@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use core::time::Duration;
-use dtu_benches::load::register_at_once;
+use dtu_benches::arrival::at_once;
 use dtu_benches::process::{ServerProcess, own_processor_time, raise_open_files, serve};
 use dtu_benches::servers::Server;
 use serde::Serialize;
@@ -47,6 +47,8 @@ struct Turn {
     seconds: f64,
     /// Devices that were let in and not let go since: all of them.
     kept: usize,
+    /// How often devices were told to come again.
+    again: u64,
     peak_resident_bytes: u64,
 }
 
@@ -118,8 +120,9 @@ fn measure(server: Server, devices: u32) -> io::Result<Turn> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (before, start) = ((process.processor_time()?, own_processor_time()?), Instant::now());
-        let fleet = register_at_once(process.address(), devices.try_into().map_err(io::Error::other)?).await?;
+        let arrived = at_once(process.address(), devices.try_into().map_err(io::Error::other)?).await?;
         let (after, elapsed) = ((process.processor_time()?, own_processor_time()?), start.elapsed());
+        let fleet = arrived.devices;
         let kept = fleet.iter().filter(|device| device.is_idle()).count();
         if kept < fleet.len() {
             return Err(io::Error::other(format!("{server} let go of {} of {devices} devices", fleet.len() - kept)));
@@ -135,6 +138,7 @@ fn measure(server: Server, devices: u32) -> io::Result<Turn> {
             load_us_per_session: microseconds(after.1 - before.1),
             seconds: elapsed.as_secs_f64(),
             kept,
+            again: arrived.again,
             peak_resident_bytes,
         })
     })
@@ -148,6 +152,7 @@ fn contestant(server: Server, turns: Vec<Turn>) -> Contestant {
         load_us_per_session: of(|turn| turn.load_us_per_session),
         seconds: of(|turn| turn.seconds),
         kept: turns.iter().map(|turn| turn.kept).min().unwrap_or_default(),
+        again: turns.iter().map(|turn| turn.again).max().unwrap_or_default(),
         peak_resident_bytes: turns.iter().map(|turn| turn.peak_resident_bytes).max().unwrap_or_default(),
     };
     Contestant { server: server.name(), median, turns }
@@ -164,13 +169,14 @@ fn ratios(servers: &[Contestant]) -> Vec<Ratio> {
 }
 
 const HEAD: &str =
-    "server         sessions/server s   server us/session   load us/session      wall s       kept   peak MB";
+    "server       sessions/server s  server us/session  load us/session  wall s    kept   again   peak MB";
 
 fn print(server: &str, turn: &Turn) {
-    let Turn { sessions_per_server_second, server_us_per_session, load_us_per_session, seconds, kept, .. } = *turn;
-    let megabytes = turn.peak_resident_bytes as f64 / 1e6;
+    let Turn { sessions_per_server_second, server_us_per_session, load_us_per_session, seconds, .. } = *turn;
+    let (kept, again, megabytes) = (turn.kept, turn.again, turn.peak_resident_bytes as f64 / 1e6);
     println!(
-        "{server:<12} {sessions_per_server_second:>19.0} {server_us_per_session:>19.2} {load_us_per_session:>17.2} {seconds:>11.2} {kept:>10} {megabytes:>9.1}"
+        "{server:<12} {sessions_per_server_second:>17.0} {server_us_per_session:>18.2} {load_us_per_session:>16.2} \
+         {seconds:>7.2} {kept:>7} {again:>7} {megabytes:>9.1}"
     );
 }
 

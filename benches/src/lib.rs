@@ -11,6 +11,7 @@
 //! Every job's buffer fits the second-level cache, and every contestant adds up what it found, so that no work can be
 //! left out by the compiler.
 
+pub mod arrival;
 pub mod breaker;
 pub mod checksum;
 pub mod contest;

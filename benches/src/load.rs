@@ -5,9 +5,10 @@
 //! and reads whatever has come in one call.
 
 use bytes::{Buf, BytesMut};
+use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use dtu_proto::message::{Data, DeviceId, Register, Resume, Token, VERSION};
+use dtu_proto::message::{Data, DeviceId, RefuseCode, Register, Resume, Token, VERSION};
 use dtu_proto::{Framing, Message, Native, Step};
 use std::io;
 use std::sync::Arc;
@@ -117,22 +118,20 @@ impl Fleet {
     }
 }
 
-/// Registers `devices` devices at once, and returns them when the last is let in.
-///
-/// # Errors
-///
-/// When one is not let in, or a minute has passed.
-pub async fn register_at_once(server: SocketAddr, devices: usize) -> io::Result<Vec<Registered>> {
-    let mut dialling: JoinSet<_> = (0..devices).map(|number| Registered::connect(server, number)).collect();
-    let all = async {
-        let mut registered = Vec::with_capacity(devices);
-        while let Some(device) = dialling.join_next().await {
-            registered.push(device??);
-        }
-        io::Result::Ok(registered)
-    };
-    tokio::time::timeout(PATIENCE, all).await?
+/// The server has no room for a device at the moment. It comes inside an [`io::Error`].
+#[derive(Debug, Clone, Copy)]
+pub struct Busy {
+    /// When the device shall come again.
+    pub retry_after: Duration,
 }
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server is busy for {:?}", self.retry_after)
+    }
+}
+
+impl core::error::Error for Busy {}
 
 /// A device that the server has let in.
 #[derive(Debug)]
@@ -147,7 +146,7 @@ impl Registered {
     ///
     /// # Errors
     ///
-    /// When there is no connection, or anything but WELCOME comes.
+    /// When there is no connection, or anything but WELCOME comes; [`Busy`] when the server says that.
     pub async fn connect(server: SocketAddr, number: usize) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::new(source(number)?, 0))?;
@@ -169,6 +168,12 @@ impl Registered {
         let mut buffer = BytesMut::with_capacity(128);
         while window.is_none() {
             receive(&mut stream, &mut buffer, |message| {
+                if let Message::Refuse(refuse) = &message
+                    && refuse.code == RefuseCode::BUSY
+                {
+                    let retry_after = Duration::from_millis(refuse.retry_after_ms.into());
+                    return Err(io::Error::other(Busy { retry_after }));
+                }
                 let Message::Welcome(welcome) = message else { return Err(unexpected(&message)) };
                 window = Some(welcome.window);
                 Ok(())

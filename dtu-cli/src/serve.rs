@@ -152,35 +152,30 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         eprintln!("datagrams on {udp}");
     }
     eprintln!("listening on {}", server.local_addr());
+    let (spread, mut drain) = (Duration::from_secs(u64::from(args.drain)), None);
     let early = loop {
         tokio::select! {
             Some(session) = server.accept() => {
                 sessions.spawn(tasks::carry(session, queue.clone(), stopping.clone()));
             }
             printed = &mut printed => break Some(printed),
-            () = &mut stop => break None,
+            () = &mut stop => {
+                if drain.is_some() || spread.is_zero() {
+                    break None;
+                }
+                eprintln!("closing the sessions over {spread:?}");
+                drain = Some(Box::pin(server.drain(spread, GRACE)));
+                stop = crate::stop::signal()?;
+            }
+            () = async { if let Some(drain) = &mut drain { drain.await } }, if drain.is_some() => break None,
         }
-    };
-    sessions.close();
-    drop(queue);
-    let drain = Duration::from_secs(u64::from(args.drain));
-    let server = if early.is_none() && !drain.is_zero() {
-        eprintln!("closing the sessions over {drain:?}");
-        let mut again = crate::stop::signal()?;
-        tokio::select! {
-            () = server.drain(drain, GRACE) => {}
-            () = &mut again => {}
-        }
-        None
-    } else {
-        Some(server)
     };
     stopping.cancel();
+    sessions.close();
+    drop(queue);
     let in_time = early.is_some() || timeout(GRACE, sessions.wait()).await.is_ok();
-    if let Some(server) = server {
-        // A peer that takes no last word is cut off.
-        let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
-    }
+    // A peer that takes no last word is cut off.
+    let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
     ended.cancel();
     anyhow::ensure!(in_time, "stopped with events that nobody read from stdout; their DATA is not acknowledged");
     let unread = "stopped with events that nobody read from stdout";

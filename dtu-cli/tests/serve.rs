@@ -68,7 +68,9 @@ fn who_is_not_let_in_is_told_with_the_cause_and_holds_up_nobody() {
         let from = peer.socket.local_addr().unwrap().to_string();
         // The server may close before it has read everything.
         let _reset = peer.socket.write_all(&bytes);
-        let _reset = peer.socket.shutdown(std::net::Shutdown::Write);
+        if cause == "disconnected" {
+            peer.socket.shutdown(std::net::Shutdown::Write).unwrap();
+        }
         let refused = serve.event_of("refused");
         assert_eq!((&refused["cause"], &refused["peer"]), (&cause.into(), &from.into()));
     }
@@ -144,6 +146,35 @@ fn signals_end_it_in_order_and_what_was_printed_is_acknowledged() {
         let (status, said) = serve.process.end();
         assert!(status.success() && said.is_empty(), "{status} {said:?}");
     }
+}
+
+#[test]
+fn a_drain_closes_the_sessions_and_takes_what_comes_meanwhile() {
+    let serve = Serve::start(&["--drain", "2"]);
+    let mut peers: Vec<Peer> = ["a", "b"]
+        .map(|id| {
+            let mut peer = Peer::dial(&serve.addr);
+            peer.send(&register(id));
+            peer.payload_of(kind::WELCOME);
+            peer
+        })
+        .into();
+    let began = std::time::Instant::now();
+    serve.process.signal(Signal::SIGTERM);
+    // Whichever is closed first, the other one is still served.
+    for peer in &mut peers {
+        peer.send(&data(0, b"late"));
+    }
+    let rest: Vec<_> = peers.iter_mut().map(Peer::rest).collect();
+    for said in &rest {
+        assert!(matches!(said.last(), Some(close) if close.starts_with(&[kind::CLOSE, 2])), "{rest:?}");
+    }
+    assert!(rest.iter().any(|said| said.contains(&vec![kind::ACK, 0, 0, 0, 1])), "{rest:?}");
+    assert!(began.elapsed() >= core::time::Duration::from_secs(1), "one after the other over 2 s");
+    drop(peers);
+    let (status, said) = serve.process.end();
+    assert!(status.success(), "{status} {said:?}");
+    assert!(matches!(&said[..], [line] if line.contains("closing the sessions over 2s")), "{said:?}");
 }
 
 #[test]

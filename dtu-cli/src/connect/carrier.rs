@@ -239,17 +239,17 @@ impl Carrier {
 
     /// Keeps up with which server it is, and how often none let the device in.
     fn follow(&mut self, event: &LinkEvent) {
-        match event {
-            LinkEvent::Link { event: Event::Endpoint { index, .. }, .. } => self.endpoint = *index,
-            LinkEvent::Link { event: Event::State(change), .. } if change.state == State::Connected => {
-                // The loss of this connection is the first of a link that was there.
-                self.failed = self.plan.addrs.count();
-            }
-            LinkEvent::Link { event: Event::State(change), .. } if change.state == State::Disconnected => {
-                let goes_back = matches!(change.cause, Some(Cause::MovedBack { .. }));
-                self.failed = if goes_back { 0 } else { self.failed + 1 };
-            }
-            _ => {}
+        let LinkEvent::Link { event, .. } = event else { return };
+        if let Event::Endpoint { index, .. } = event {
+            self.endpoint = *index;
+        }
+        let Event::State(change) = event else { return };
+        if change.state == State::Connected {
+            // Its loss is the first of a link that was there.
+            self.failed = self.plan.addrs.count();
+        } else if change.state == State::Disconnected {
+            let goes_back = matches!(change.cause, Some(Cause::MovedBack { .. }));
+            self.failed = if goes_back { 0 } else { self.failed + 1 };
         }
     }
 

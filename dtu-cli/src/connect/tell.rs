@@ -14,7 +14,7 @@ pub(super) fn event(addrs: &Addrs, endpoint: usize, session: &Session<Device>, e
     let (epoch, event) = match event {
         LinkEvent::Link { epoch, event, .. } => (epoch, event),
         LinkEvent::LookupFailed { endpoint, error, kept } => return lookup_failed(addrs.of(*endpoint), *error, *kept),
-        _ => return,
+        LinkEvent::Refused(_) | LinkEvent::AcceptFailed(_) | LinkEvent::Dropped(_) | _ => return,
     };
     match event {
         Event::State(change) => state(addrs, endpoint, session, change),

@@ -26,7 +26,7 @@
 //!         break ending;
 //!     }
 //!     while let Some(start) = scheduler.poll_start(now) {
-//!         assert_eq!(start.payload, [0x01, 0x03]); // the operation goes here
+//!         assert_eq!(*start.payload, [0x01, 0x03]); // the operation goes here
 //!         let answer = answers.next().expect("the second is a success");
 //!         let (id, attempt) = (start.context.id, start.context.attempts);
 //!         scheduler.handle_outcome(now, id, attempt, answer);

@@ -182,6 +182,9 @@ mod tests {
         assert_eq!(error(zero), FailoverError::Weight { endpoint: 1 });
         let twice = vec![Endpoint::new(tcp(1), 0), Endpoint::new(tcp(2), 0), Endpoint::new(tcp(1), 3)];
         assert_eq!(error(twice), FailoverError::Duplicate { endpoint: 2, first: 0 });
+        let case =
+            Endpoints::in_order(["a.example:1", "A.EXAMPLE:1"].map(|addr| Target::Tcp(addr.into()))).unwrap_err();
+        assert_eq!(case, FailoverError::Duplicate { endpoint: 1, first: 0 });
         let many = Endpoints::in_order((0..=ENDPOINTS_MAX).map(tcp)).unwrap_err();
         let (count, limit) = (ENDPOINTS_MAX + 1, ENDPOINTS_MAX);
         assert_eq!(many, FailoverError::TooManyEndpoints { count, limit });

@@ -308,22 +308,24 @@ impl Server {
         }
     }
 
-    /// Stops accepting, and closes the sessions as going down one after the other, evenly over `spread`, so that their devices do
-    /// not come all at once to where they go next; then as [`shut_down`](Self::shut_down). A session has `drain` for what is in
-    /// its outbox, and meanwhile its application goes on. It takes at most `spread`, `drain` and the time for the last bytes.
-    pub async fn drain(self, spread: Duration, drain: Duration) {
+    /// Stops accepting from the system, and closes the sessions as going down one after the other, evenly over `spread`, so that
+    /// their devices do not come all at once to where they go next. A session has `drain` for what is in its outbox. Meanwhile the
+    /// application goes on, with [`accept`](Self::accept) too; when the future is ready, [`shut_down`](Self::shut_down) waits for
+    /// the rest. Dropped before, it closes no more of them.
+    pub fn drain(&self, spread: Duration, drain: Duration) -> impl Future<Output = ()> + Send + 'static {
         self.accepting.cancel();
         self.house.entrance.close();
         let sessions = self.house.registry.all();
-        let steps = DRAIN_STEPS.min(u32::try_from(sessions.len()).unwrap_or(u32::MAX)).max(1);
-        let each = sessions.len().div_ceil(usize::try_from(steps).unwrap_or(usize::MAX)).max(1);
-        let mut ticks = interval((spread / steps).max(Duration::from_millis(1)));
-        for part in sessions.chunks(each) {
+        async move {
+            let steps = DRAIN_STEPS.min(u32::try_from(sessions.len()).unwrap_or(u32::MAX)).max(1);
+            let each = sessions.len().div_ceil(usize::try_from(steps).unwrap_or(usize::MAX)).max(1);
+            let mut ticks = interval((spread / steps).max(Duration::from_millis(1)));
+            for part in sessions.chunks(each) {
+                ticks.tick().await;
+                Registry::close(part, CloseCode::GOING_DOWN, drain);
+            }
             ticks.tick().await;
-            Registry::close(part, CloseCode::GOING_DOWN, drain);
         }
-        ticks.tick().await;
-        self.shut_down(drain).await;
     }
 
     /// Stops accepting, and closes every session as going down, waiting at most `drain` for what is in their outboxes.

@@ -63,6 +63,8 @@ impl Health {
     pub(super) fn answered(&mut self, now: Instant) {
         self.delays.answered(now);
         self.answered = Some(now);
+        // It was tried before its time, and that was right.
+        self.paused_until = now;
         self.reached(now);
     }
 

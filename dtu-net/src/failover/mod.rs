@@ -6,7 +6,7 @@
 //! An endpoint is *available* when its own pause is over and its [breaker](crate::breaker) is not open. Of the available
 //! ones, first to last:
 //!
-//! 1. the one that the device goes back to, or whose connection had held and just broke: once;
+//! 1. the one that the device goes back to, or whose connection had held and just broke: once, available or not;
 //! 2. those of the lowest priority number; among them the one used last, or else one at random by weight;
 //! 3. when none is available, the one whose time comes first; and the device waits for that.
 //!
@@ -81,10 +81,8 @@ pub struct Failover {
     random: Pcg32,
     /// The one that was chosen last.
     current: Option<usize>,
-    /// The one that is chosen next if it is available.
+    /// The one that is chosen next.
     preferred: Option<usize>,
-    /// The server has answered on the connection of now.
-    is_up: bool,
     probing: Option<(Probe, Instant)>,
     probes: u32,
     /// The endpoint that the device shall go back to now.
@@ -109,7 +107,6 @@ impl Failover {
             random: Pcg32::new(seed, SEQUENCE),
             current: None,
             preferred: None,
-            is_up: false,
             probing: None,
             probes: 0,
             back_to: None,
@@ -133,11 +130,11 @@ impl Failover {
     }
 
     fn pick(&mut self, now: Instant) -> usize {
-        let times: Vec<_> = self.endpoints.iter().map(|health| health.available_at(now)).collect();
-        let is_available = |index: &usize| times.get(*index).is_some_and(|at| *at <= now);
-        if let Some(preferred) = self.preferred.take().filter(is_available) {
+        if let Some(preferred) = self.preferred.take() {
             return preferred;
         }
+        let times: Vec<_> = self.endpoints.iter().map(|health| health.available_at(now)).collect();
+        let is_available = |index: &usize| times.get(*index).is_some_and(|at| *at <= now);
         let priority = |index: &usize| self.plan.ranks.get(*index).map_or(u16::MAX, |rank| rank.priority);
         let all = 0..self.endpoints.len();
         let Some(best) = all.clone().filter(is_available).map(|index| priority(&index)).min() else {
@@ -177,7 +174,6 @@ impl Failover {
         if let Some(health) = self.endpoints.get_mut(current) {
             health.answered(now);
         }
-        self.is_up = true;
         let Some(fail_back) = self.plan.config.fail_back else { return };
         let ranks = &self.plan.ranks;
         let Some(priority) = ranks.get(current).map(|rank| rank.priority) else { return };
@@ -192,7 +188,6 @@ impl Failover {
     /// The connection, or the try, is over.
     pub fn handle_lost(&mut self, now: Instant, verdict: Verdict) {
         self.forget_probes();
-        self.is_up = false;
         let Some(current) = self.current else { return };
         let (endpoints, random) = (&mut self.endpoints, &mut self.random);
         let Some(health) = endpoints.get_mut(current) else { return };
@@ -230,8 +225,10 @@ impl Failover {
     /// When [`poll_probe`](Self::poll_probe) wants to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = || self.endpoints.iter().filter_map(|health| health.probes.due).min();
-        if self.is_up && self.probing.is_none() { due() } else { None }
+        if self.probing.is_some() {
+            return None;
+        }
+        self.endpoints.iter().filter_map(|health| health.probes.due).min()
     }
 
     /// The probe that is to be made now.

@@ -340,6 +340,11 @@ fn a_clock_that_goes_back_makes_no_wait_longer_than_it_was_set() {
     assert_eq!(breaker.state(early), BreakerState::Closed, "what the other clock counted is gone");
     fail(&breaker, 1, early);
     assert_ne!(breaker.state(early), BreakerState::Closed);
+    // A whole window back is a jump already.
+    let breaker = Breaker::new(BreakerConfig::DEFAULT.rate(RATE).unwrap().without_consecutive().unwrap(), early);
+    fail(&breaker, 9, early + RATE.window);
+    fail(&breaker, 9, early);
+    assert_eq!(breaker.state(early), BreakerState::Closed);
     // One that comes slightly late counts.
     let breaker = Breaker::new(BreakerConfig::DEFAULT.rate(RATE).unwrap().without_consecutive().unwrap(), early);
     fail(&breaker, 9, early + 5 * SECOND);

@@ -1,6 +1,9 @@
 //! The retry controller: its scheduler on a clock of the test's own, and its driver on tokio's paused clock.
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test waits for one event among all others, also those to come")]
-#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets what it does not expect fails"
+)]
 
 mod bench;
 mod budget;

@@ -240,15 +240,19 @@ fn numbers_at_their_ends_do_not_panic() {
     let mut fields = Vec::new();
     numbers(&whole, String::new(), &mut fields);
     assert!(fields.len() > 60);
+    // Its delays depend on the one before.
+    let policy = PLAIN.backoff(Backoff::exponential(SECOND, 2_000, 60 * SECOND).jitter(Jitter::Decorrelated));
     for field in fields {
         for number in [json!(0), json!(1), json!(u32::MAX), json!(u64::MAX), json!(-1), json!(1.5)] {
             let mut changed = whole.clone();
             *changed.pointer_mut(&field).unwrap() = number;
             let Ok(snapshot) = serde_json::from_value::<Snapshot<u32>>(changed) else { continue };
-            let mut bench = Bench::new(PLAIN);
+            let mut bench = Bench::new(policy);
             if bench.scheduler.restore(bench.now, SECOND, snapshot).is_ok() {
                 bench.advance(60 * SECOND);
-                let _begun = bench.starts();
+                for attempt in bench.starts() {
+                    bench.finish(attempt, Err(Failure::TRANSIENT.unsent()));
+                }
                 assert!(bench.scheduler.ledger().balances(), "{field}");
             }
         }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use dtu_net::Cause;
 use dtu_net::backoff::{Backoff, STABLE_AFTER};
 use dtu_net::breaker::BreakerConfig;
-use dtu_net::failover::{Failover, FailoverConfig, Verdict};
+use dtu_net::failover::{Failover, FailoverConfig, PAUSE, Verdict};
 use dtu_proto::message::{CloseCode, RefuseCode};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -39,7 +39,7 @@ fn an_endpoint_that_failed_is_not_chosen_before_its_own_delay() {
             }
             let until = failover.available_at(now);
             let pause = until - now;
-            let interval = dtu_net::failover::PAUSE.interval(failures);
+            let interval = PAUSE.interval(failures);
             // From the fifth failure on the breaker is open for 30 s, which a pause may exceed.
             let least = if failures >= 4 { (*interval.start()).max(30 * SECOND) } else { *interval.start() };
             assert!(pause >= least && pause <= (*interval.end()).max(least), "seed {seed}: {failures}, {pause:?}");
@@ -104,6 +104,8 @@ fn among_equals_a_device_stays_where_it_was() {
             // Neither a move nor a break after a stable time is a reason to go elsewhere.
             now += STABLE_AFTER;
             failover.handle_lost(now, Verdict::Broke);
+            assert_eq!(failover.choose(now), first, "seed {seed}");
+            failover.handle_lost(now, Verdict::None);
             assert_eq!(failover.choose(now), first, "seed {seed}");
         }
         failover.handle_lost(now, Verdict::Failed);
@@ -223,6 +225,48 @@ fn an_endpoint_is_never_given_up() {
         assert!(until > now && until <= now + SECOND);
         now = until;
     }
+}
+
+#[test]
+fn a_welcome_counts_as_a_success_and_ends_the_pause() {
+    let now = start();
+    let mut config = FailoverConfig::DEFAULT;
+    config.pause = Backoff::fixed(SECOND);
+    config.breaker = BreakerConfig::DEFAULT.consecutive(2).unwrap().open_for(100 * SECOND).unwrap();
+    let mut failover = Failover::new(&plan(&[(0, 1)], config), 1, now);
+    try_once(&mut failover, now, Verdict::Failed);
+    failover.choose(now);
+    failover.handle_answered(now);
+    failover.handle_lost(now, Verdict::None);
+    assert_eq!(failover.available_at(now), now);
+    try_once(&mut failover, now, Verdict::Failed);
+    assert!(failover.available_at(now) <= now + SECOND, "these were not two failures in a row");
+    try_once(&mut failover, now, Verdict::Failed);
+    assert_eq!(failover.available_at(now), now + 100 * SECOND, "and these were");
+}
+
+#[test]
+fn after_a_connection_that_held_the_pauses_begin_anew() {
+    let mut now = start();
+    let mut failover = in_order(1, 1, now);
+    for _ in 0..4 {
+        try_once(&mut failover, now, Verdict::Failed);
+        now = failover.available_at(now);
+    }
+    failover.choose(now);
+    failover.handle_answered(now);
+    now += STABLE_AFTER;
+    failover.handle_lost(now, Verdict::Failed);
+    assert!(failover.available_at(now) <= now + *PAUSE.interval(0).end());
+}
+
+#[test]
+fn a_try_before_its_time_that_fails_does_not_shorten_the_time_that_was_asked_for() {
+    let now = start();
+    let mut failover = in_order(1, 1, now);
+    try_once(&mut failover, now, Verdict::Busy(600 * SECOND));
+    try_once(&mut failover, now, Verdict::Failed);
+    assert!(failover.available_at(now) >= now + 600 * SECOND);
 }
 
 #[test]

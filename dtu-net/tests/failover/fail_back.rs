@@ -1,8 +1,11 @@
 //! When a device goes back to a better endpoint.
 
-use crate::{SECOND, back, plan, start};
+use crate::{SECOND, back, in_order, plan, start};
 use core::time::Duration;
-use dtu_net::failover::{FailBack, Failover, FailoverConfig, PROBE_EVERY, Plan, Rank, Verdict};
+use dtu_net::backoff::Backoff;
+use dtu_net::breaker::BreakerConfig;
+use dtu_net::failover::{FailBack, Failover, FailoverConfig, PAUSE, PROBE_EVERY, Plan, Rank, Verdict};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// A device that was welcomed by its second endpoint a moment after the first one failed.
@@ -95,7 +98,55 @@ fn probes_that_fail_come_as_seldom_as_the_endpoints_pause_and_breaker_say() {
         distances.push(now - before);
     }
     assert!(distances.iter().all(|distance| *distance <= 60 * SECOND));
+    // The first failure was that of the connection.
+    for (failures, distance) in (0..4).zip(&distances) {
+        assert!(PAUSE.interval(failures).contains(distance), "{distances:?}");
+    }
     assert!(distances[5..].iter().all(|distance| *distance >= 30 * SECOND), "{distances:?}");
+}
+
+#[test]
+fn probes_that_fail_open_the_breaker() {
+    let mut now = start();
+    let mut config = back(60 * SECOND, Duration::ZERO, SECOND);
+    config.pause = Backoff::fixed(SECOND);
+    config.breaker = BreakerConfig::DEFAULT.consecutive(3).unwrap().open_for(100 * SECOND).unwrap();
+    let mut failover = on_backup(config, 1, now);
+    for _ in 0..2 {
+        probe(&mut failover, &mut now, false);
+    }
+    let opened = now;
+    probe(&mut failover, &mut now, true);
+    assert_eq!(now - opened, 100 * SECOND);
+    probe(&mut failover, &mut now, false);
+    let failed = now;
+    probe(&mut failover, &mut now, true);
+    assert!(now - failed <= SECOND, "one that was answered has closed it");
+}
+
+#[test]
+fn one_probe_is_under_way_at_a_time_and_the_better_endpoint_has_the_first() {
+    let mut now = start();
+    let mut failover = in_order(3, 1, now);
+    for _ in 0..2 {
+        failover.choose(now);
+        failover.handle_lost(now, Verdict::Failed);
+    }
+    assert_eq!(failover.choose(now), 2);
+    failover.handle_answered(now);
+    now += 120 * SECOND;
+    let first = failover.poll_probe(now).unwrap();
+    assert_eq!((first.endpoint, failover.poll_timeout(), failover.poll_probe(now)), (0, None, None));
+    failover.handle_probe(now, first, false);
+    assert_eq!(failover.poll_probe(now).unwrap().endpoint, 1);
+}
+
+#[test]
+fn the_probes_of_a_fleet_do_not_keep_step() {
+    let now = start();
+    let first = |seed| on_backup(FailoverConfig::DEFAULT, seed, now).poll_timeout().unwrap() - now;
+    let firsts: BTreeSet<_> = (0..100).map(|seed| first(seed).as_secs()).collect();
+    assert!(firsts.len() > 15 && firsts.iter().all(|first| (30..=60).contains(first)), "{firsts:?}");
 }
 
 #[test]
@@ -136,7 +187,7 @@ fn only_better_endpoints_that_can_be_probed_are() {
 #[test]
 fn on_the_best_endpoint_and_without_fail_back_nothing_is_probed() {
     let now = start();
-    let mut failover = crate::in_order(2, 1, now);
+    let mut failover = in_order(2, 1, now);
     failover.choose(now);
     failover.handle_answered(now);
     assert_eq!(failover.poll_timeout(), None);

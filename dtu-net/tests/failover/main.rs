@@ -1,7 +1,10 @@
 //! Failover without sockets: the choice among endpoints, probes, and links that move between servers, on a clock of the tests'
 //! own.
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test waits for one event among all others, also those to come")]
-#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets what it does not expect fails"
+)]
 
 mod choice;
 mod fail_back;

@@ -207,8 +207,13 @@ fn the_endpoint_is_told_before_the_state_when_it_is_another_one() {
     };
     sites.refuse();
     assert_eq!(endpoint(&mut sites.device), Some((0, None)));
-    sites.dial();
+    sites.connect();
     assert_eq!(endpoint(&mut sites.device), Some((1, Some(0))));
+    sites.now += STABLE_AFTER;
+    sites.cut(1);
+    events(&mut sites.device);
+    sites.dial();
+    assert_eq!(endpoint(&mut sites.device), None, "it is the same as before");
 }
 
 #[test]

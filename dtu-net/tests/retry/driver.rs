@@ -157,6 +157,20 @@ async fn an_attempt_that_notices_the_token_first_is_no_failure_of_the_peer() {
     };
     assert_eq!(retry(POLICY, Some(&breaker), &token, succeeds).await, Ok(5));
     assert_eq!(breaker.state(now()), BreakerState::Closed);
+    // Not even when both happen before either is seen.
+    for _ in 0..32 {
+        let token = CancellationToken::new();
+        let cancel = async {
+            tokio::time::sleep(SECOND).await;
+            token.cancel();
+        };
+        let succeeds = async |_| {
+            tokio::time::sleep(SECOND).await;
+            Ok::<_, Failure<u8>>(5)
+        };
+        let ((), result) = tokio::join!(biased; cancel, retry(POLICY, None, &token, succeeds));
+        assert_eq!(result, Ok(5));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -196,8 +196,10 @@ where
                 }
             }
             Event::Skipped { .. } => scene.trace.note(now, format_args!("{end:?} {event:?}")),
-            // No device searches in a scene.
-            Event::HeartbeatLearned(_) | Event::NetworkForgotten { .. } | _ => panic!("unknown event {event:?}"),
+            // No device in a scene searches, or has several servers.
+            Event::HeartbeatLearned(_) | Event::NetworkForgotten { .. } | Event::Endpoint { .. } | _ => {
+                panic!("unknown event {event:?}")
+            }
         }
     }
 

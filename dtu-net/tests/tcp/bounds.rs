@@ -169,6 +169,7 @@ async fn a_drain_closes_the_sessions_one_after_the_other_and_ends_with_no_task()
     let addr = server.local_addr();
     let began = now();
     server.drain(Duration::from_secs(10), Duration::from_secs(1)).await;
+    server.shut_down(Duration::from_secs(1)).await;
     assert!(now() - began <= Duration::from_secs(14), "{:?}", now() - began);
     assert!(std::net::TcpStream::connect(addr).is_err(), "it does not listen any more");
     let mut times = Vec::new();

@@ -1,7 +1,8 @@
 //! How a device reaches an address.
 
 use crate::failover::BlackHole;
-use crate::{device, loopback, now, serve};
+use crate::relay::{Cut, Relay};
+use crate::{device, loopback, now, reach, serve};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use dtu_net::dial::ATTEMPT_DELAY;
@@ -10,7 +11,7 @@ use dtu_net::driver::{Client, ClientConfig, DialError, LinkEvent, Server, Server
 use dtu_net::{Cause, DeviceConfig, Event, State};
 use std::io;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
@@ -121,4 +122,31 @@ async fn a_name_that_is_not_looked_up_is_told_and_the_addresses_of_the_last_time
     server.accept().await.unwrap();
     let error = io::ErrorKind::NotConnected;
     while events.recv().await.unwrap() != (LinkEvent::LookupFailed { endpoint: 0, error, kept: 1 }) {}
+}
+
+#[tokio::test]
+async fn an_address_by_which_the_server_welcomed_is_tried_first_again() {
+    let (mut first, second) = (serve(ServerConfig::default()), serve(ServerConfig::default()));
+    let relay = Relay::to(first.local_addr()).await;
+    let addresses = |_| Ok(vec![relay.addr, second.local_addr()]);
+    let client = by_name(device("m"), (0..4).map(addresses).collect());
+    let session = first.accept().await.unwrap();
+    reach(client.session(), State::Connected).await;
+    relay.cut(Cut::Whole);
+    while session.counters().connected < 2 {
+        session.watch().changed().await;
+    }
+    assert_eq!(second.counters().connections, 0);
+}
+
+#[tokio::test]
+async fn a_device_on_udp_sends_from_its_local_address() {
+    let server = UdpSocket::bind(loopback()).await.unwrap();
+    let local_ip: IpAddr = if cfg!(target_os = "linux") { [127, 9, 8, 6].into() } else { Ipv4Addr::LOCALHOST.into() };
+    let mut config = ClientConfig::new(device("m"));
+    config.local_ip = Some(local_ip);
+    let target = Target::Udp(server.local_addr().unwrap().to_string());
+    let _client = Client::start(target, config, CancellationToken::new()).unwrap();
+    let (_, from) = server.recv_from(&mut [0; 512]).await.unwrap();
+    assert_eq!(from.ip(), local_ip);
 }

@@ -5,12 +5,13 @@ use crate::{connect, device, dial, expect_numbers, numbered, reach, serve};
 use core::fmt::Debug;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use dtu_net::driver::{LinkEvent, ServerConfig};
+use dtu_net::driver::{Client, Endpoints, LinkEvent, Server, ServerConfig, Target};
 use dtu_net::{Event, State};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 
@@ -138,6 +139,38 @@ fn the_metrics_facade_gets_what_is_counted() {
     assert_eq!(value("dtu_connects_total resumed=no"), Some(2), "{counted:?}");
     assert_eq!(value("dtu_data_settled_total outcome=acked"), Some(1), "{counted:?}");
     assert_eq!(value("dtu_state_changes_total state=closed cause=peer_closed"), Some(1), "{counted:?}");
+}
+
+#[test]
+fn moves_between_servers_and_probes_are_counted() {
+    let recorder = Counters::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            // Nothing is listening there at first.
+            let addr = serve(ServerConfig::default()).local_addr();
+            let mut backup = serve(ServerConfig::default());
+            let targets = [addr, backup.local_addr()].map(|addr| Target::Tcp(addr.to_string()));
+            let endpoints = Endpoints::in_order(targets).unwrap();
+            let config = crate::failover::config(device("m"));
+            let client = Client::start(endpoints, config, CancellationToken::new()).unwrap();
+            let mut events = client.events();
+            let _at_backup = backup.accept().await.unwrap();
+            while recorder.0.lock().unwrap().keys().all(|key| !key.starts_with("dtu_failover_probes_total")) {
+                tokio::task::yield_now().await;
+            }
+            let mut primary = Server::bind(addr, ServerConfig::default(), CancellationToken::new()).unwrap();
+            let _session = primary.accept().await.unwrap();
+            assert_eq!(crate::failover::cause(&mut events).await.name(), "transport");
+        });
+    });
+    let counted = recorder.0.lock().unwrap();
+    let value = |name: &str| counted.get(name).map_or(0, |value| value.load(Ordering::Relaxed));
+    assert_eq!(value("dtu_failover_total endpoint=1"), 1, "{counted:?}");
+    assert_eq!(value("dtu_failover_total endpoint=0"), 1, "{counted:?}");
+    assert!(value("dtu_failover_probes_total endpoint=0 outcome=failed") >= 1, "{counted:?}");
+    assert!(value("dtu_failover_probes_total endpoint=0 outcome=answered") >= 2, "{counted:?}");
+    assert_eq!(value("dtu_state_changes_total state=disconnected cause=moved_back"), 1, "{counted:?}");
 }
 
 /// Keeps the fields of each span.

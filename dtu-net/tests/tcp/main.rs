@@ -1,6 +1,10 @@
 //! The drivers on real loopback sockets. Nothing here waits by the clock: tests wait for events, and a test that hangs
 //! is a test that failed. Where a deadline itself is tested, the clock is tokio's paused one.
-#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets what it does not expect fails"
+)]
 
 mod bounds;
 mod comeback;
