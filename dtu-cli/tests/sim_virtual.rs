@@ -65,6 +65,11 @@ fn the_line_of_json_has_all_figures() {
     assert!(times.is_sorted() && times[0] > 5.0, "{times:?}");
     assert_eq!(figure(&result, "ratio"), times[2] / 20.0);
     assert_eq!(times[2], times[3], "99.9 % of 500 are all of them");
+    let end = 30.0 + 15.0 + 20.0 + times[3] + 15.0;
+    assert!(
+        (figure(&result, "simulated_seconds") - end).abs() < 1e-6,
+        "it ends when the last one has stayed: {result}"
+    );
     let heard_of = figure(&result, "registered") - figure(&result, "wasted");
     assert_eq!(heard_of, 500.0, "every device was welcomed once");
     let (mean, p99, max) =

@@ -22,3 +22,20 @@ impl Random {
         least + ((u128::from(self.next()) * count) >> u64::BITS) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_drawn_and_nothing_beyond() {
+        let mut random = Random::new(1);
+        let mut counts = [0; 4];
+        for _ in 0..4_000 {
+            counts[random.between(5, 8) as usize - 5] += 1;
+        }
+        assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
+        assert_eq!(random.between(7, 7), 7);
+        assert!(random.between(0, u64::MAX) != random.between(0, u64::MAX));
+    }
+}
