@@ -7,6 +7,7 @@ use core::time::Duration;
 use dtu_benches::arrival::at_once;
 use dtu_benches::process::{ServerProcess, own_processor_time, raise_open_files, serve};
 use dtu_benches::servers::Server;
+use dtu_benches::turns::{Contestant, in_turn, median};
 use serde::Serialize;
 use std::io;
 use std::time::Instant;
@@ -52,13 +53,6 @@ struct Turn {
     peak_resident_bytes: u64,
 }
 
-#[derive(Serialize)]
-struct Contestant {
-    server: &'static str,
-    median: Turn,
-    turns: Vec<Turn>,
-}
-
 /// The last server against another: the quotient of medians.
 #[derive(Serialize)]
 struct Ratio {
@@ -70,7 +64,7 @@ struct Ratio {
 #[derive(Serialize)]
 struct Report {
     devices: u32,
-    servers: Vec<Contestant>,
+    servers: Vec<Contestant<Turn>>,
     ratios: Vec<Ratio>,
 }
 
@@ -83,24 +77,18 @@ fn main() -> io::Result<()> {
     if u64::from(devices) + OTHER_FILES > limit {
         return Err(io::Error::other(format!("a process may open {limit} files: too few for {devices} devices")));
     }
-    let mut turns = vec![Vec::new(); args.servers.len()];
     if !args.json {
         println!("{devices} devices at once");
         println!("{HEAD}");
     }
-    for round in 0..args.rounds.max(1) {
-        for turn in 0..turns.len() {
-            // Nobody always runs behind the same neighbour.
-            let who = (turn + round) % turns.len();
-            let turn = measure(args.servers[who], devices)?;
-            if !args.json {
-                print(args.servers[who].name(), &turn);
-            }
-            turns[who].push(turn);
+    let turn = |server: Server| {
+        let turn = measure(server, devices)?;
+        if !args.json {
+            print(server.name(), &turn);
         }
-    }
-    let servers: Vec<Contestant> =
-        args.servers.iter().zip(turns).map(|(&server, turns)| contestant(server, turns)).collect();
+        Ok(turn)
+    };
+    let servers = in_turn(&args.servers, args.rounds, turn, medians)?;
     let report = Report { devices, ratios: ratios(&servers), servers };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -144,9 +132,9 @@ fn measure(server: Server, devices: u32) -> io::Result<Turn> {
     })
 }
 
-fn contestant(server: Server, turns: Vec<Turn>) -> Contestant {
-    let of = |value: fn(&Turn) -> f64| median(turns.iter().map(value).collect());
-    let median = Turn {
+fn medians(turns: &[Turn]) -> Turn {
+    let of = |value: fn(&Turn) -> f64| median(turns.iter().map(value));
+    Turn {
         sessions_per_server_second: of(|turn| turn.sessions_per_server_second),
         server_us_per_session: of(|turn| turn.server_us_per_session),
         load_us_per_session: of(|turn| turn.load_us_per_session),
@@ -154,13 +142,12 @@ fn contestant(server: Server, turns: Vec<Turn>) -> Contestant {
         kept: turns.iter().map(|turn| turn.kept).min().unwrap_or_default(),
         again: turns.iter().map(|turn| turn.again).max().unwrap_or_default(),
         peak_resident_bytes: turns.iter().map(|turn| turn.peak_resident_bytes).max().unwrap_or_default(),
-    };
-    Contestant { server: server.name(), median, turns }
+    }
 }
 
-fn ratios(servers: &[Contestant]) -> Vec<Ratio> {
+fn ratios(servers: &[Contestant<Turn>]) -> Vec<Ratio> {
     let Some((last, others)) = servers.split_last() else { return Vec::new() };
-    let ratio = |other: &Contestant| Ratio {
+    let ratio = |other: &Contestant<Turn>| Ratio {
         server: last.server,
         against: other.server,
         sessions_per_server_second: last.median.sessions_per_server_second / other.median.sessions_per_server_second,
@@ -178,9 +165,4 @@ fn print(server: &str, turn: &Turn) {
         "{server:<12} {sessions_per_server_second:>17.0} {server_us_per_session:>18.2} {load_us_per_session:>16.2} \
          {seconds:>7.2} {kept:>7} {again:>7} {megabytes:>9.1}"
     );
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

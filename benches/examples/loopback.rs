@@ -7,6 +7,7 @@ use core::time::Duration;
 use dtu_benches::load::{Fleet, Plan};
 use dtu_benches::process::{ServerProcess, own_processor_time, serve};
 use dtu_benches::servers::Server;
+use dtu_benches::turns::{Contestant, in_turn, median};
 use serde::Serialize;
 use std::io;
 
@@ -50,13 +51,6 @@ struct Turn {
     peak_resident_bytes: u64,
 }
 
-#[derive(Serialize)]
-struct Contestant {
-    server: &'static str,
-    median: Turn,
-    turns: Vec<Turn>,
-}
-
 /// A server against the first one: quotients of medians.
 #[derive(Serialize)]
 struct Ratio {
@@ -72,7 +66,7 @@ struct Report {
     body: usize,
     window: u16,
     frames: u32,
-    servers: Vec<Contestant>,
+    servers: Vec<Contestant<Turn>>,
     ratios: Vec<Ratio>,
 }
 
@@ -83,24 +77,18 @@ fn main() -> io::Result<()> {
     }
     let Args { devices, body, window, frames, .. } = args;
     let plan = Plan { devices, body, window, frames };
-    let mut turns = vec![Vec::new(); args.servers.len()];
     if !args.json {
         println!("{devices} devices, bodies of {body} bytes, window {window}, {frames} frames a device and round");
         println!("{HEAD}");
     }
-    for round in 0..args.rounds.max(1) {
-        for turn in 0..turns.len() {
-            // Nobody always runs behind the same neighbour.
-            let who = (turn + round) % turns.len();
-            let turn = measure(args.servers[who], &plan)?;
-            if !args.json {
-                print(args.servers[who].name(), &turn);
-            }
-            turns[who].push(turn);
+    let turn = |server: Server| {
+        let turn = measure(server, &plan)?;
+        if !args.json {
+            print(server.name(), &turn);
         }
-    }
-    let servers: Vec<Contestant> =
-        args.servers.iter().zip(turns).map(|(&server, turns)| contestant(server, turns)).collect();
+        Ok(turn)
+    };
+    let servers = in_turn(&args.servers, args.rounds, turn, medians)?;
     let report = Report { devices, body, window, frames, ratios: ratios(&servers), servers };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -137,20 +125,19 @@ fn measure(server: Server, plan: &Plan) -> io::Result<Turn> {
     })
 }
 
-fn contestant(server: Server, turns: Vec<Turn>) -> Contestant {
-    let of = |value: fn(&Turn) -> f64| median(turns.iter().map(value).collect());
-    let median = Turn {
+fn medians(turns: &[Turn]) -> Turn {
+    let of = |value: fn(&Turn) -> f64| median(turns.iter().map(value));
+    Turn {
         frames_per_second: of(|turn| turn.frames_per_second),
         server_ns_per_frame: of(|turn| turn.server_ns_per_frame),
         load_ns_per_frame: of(|turn| turn.load_ns_per_frame),
         peak_resident_bytes: turns.iter().map(|turn| turn.peak_resident_bytes).max().unwrap_or_default(),
-    };
-    Contestant { server: server.name(), median, turns }
+    }
 }
 
-fn ratios(servers: &[Contestant]) -> Vec<Ratio> {
+fn ratios(servers: &[Contestant<Turn>]) -> Vec<Ratio> {
     let Some((first, others)) = servers.split_first() else { return Vec::new() };
-    let ratio = |other: &Contestant| Ratio {
+    let ratio = |other: &Contestant<Turn>| Ratio {
         server: other.server,
         against: first.server,
         frames_per_second: other.median.frames_per_second / first.median.frames_per_second,
@@ -167,9 +154,4 @@ fn print(server: &str, turn: &Turn) {
     println!(
         "{server:<12} {frames_per_second:>10.0} {server_ns_per_frame:>17.0} {load_ns_per_frame:>15.0} {megabytes:>18.1}"
     );
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

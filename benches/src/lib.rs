@@ -30,3 +30,4 @@ pub mod ratios;
 pub mod reading;
 pub mod servers;
 pub mod stream;
+pub mod turns;

@@ -49,7 +49,8 @@ const SHORTEST: u64 = 1_000;
 /// The part of the time between two appointments that is left out.
 const DENSER: u64 = 3;
 
-/// What a REFUSE costs the server at most, in nanoseconds of its time: accept, write, close.
+/// What a REFUSE is taken to cost, in nanoseconds of the server's time: accept, write, close. A round number, not a measurement. It
+/// counts for the appointments only, not for how many may wait.
 const REFUSE_COST: u64 = 50_000;
 
 /// At least this part of a window counts as time for those that were served, however many were refused.

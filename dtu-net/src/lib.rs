@@ -40,6 +40,7 @@ mod numbers;
 mod outbox;
 pub mod policy;
 pub mod retry;
+mod role;
 pub mod rtt;
 mod server;
 mod state;

@@ -25,71 +25,19 @@
 //!
 //! The whole loop, runnable and without tokio, is `examples/own_driver.rs`.
 
-use crate::error::{Cause, CommitError, SendError, Violation};
+use crate::error::{Cause, CommitError, SendError};
 use crate::event::{Epoch, Event, LinkCounters, Mark, Received, State, Timer};
 use crate::limits::{DRAIN_MAX, Limits};
 use crate::outbox::Outgoing;
+pub use crate::role::Role;
+pub(crate) use crate::role::sealed;
 use crate::state::{Closing, Core};
 use crate::wire::Wire;
 use core::mem;
 use core::time::Duration;
+use dtu_proto::Step;
 use dtu_proto::message::{CloseCode, Datagram};
-use dtu_proto::{Message, Step};
 use std::time::Instant;
-
-/// Which end a [`Link`] is: [`Server`](crate::Server) or [`Device`](crate::Device).
-pub trait Role: sealed::Role {}
-
-pub(crate) mod sealed {
-    use super::{Cause, Core, Instant, Message, Timer, Violation, Wire};
-
-    pub trait Role {
-        /// Takes a message that only this role gets, or that comes before the link is connected. The error ends the
-        /// connection.
-        fn handle_message(
-            &mut self,
-            core: &mut Core,
-            now: Instant,
-            ordered: bool,
-            message: &Message<'_>,
-        ) -> Result<(), Cause>;
-
-        /// Which rule a message breaks that the connected link does not take.
-        fn judge(&self, message: &Message<'_>) -> Violation;
-
-        /// Appends what opens a connection, when it is due.
-        fn transmit(&mut self, core: &mut Core, now: Instant, wire: &Wire, out: &mut Vec<u8>) -> bool;
-
-        /// The deadline of the role's own states.
-        fn timer(&self, core: &Core) -> Option<(Instant, Timer)>;
-
-        /// Acts upon it. The error ends the connection.
-        fn handle_timer(&mut self, core: &mut Core, now: Instant, timer: Timer) -> Result<(), Cause>;
-
-        /// A byte has come; the heartbeat does not know of it yet.
-        fn heard(&mut self, _core: &mut Core, _now: Instant) {}
-
-        /// Something has left.
-        fn sent(&mut self, _core: &mut Core, _now: Instant) {}
-
-        /// What comes is not read for now.
-        fn unread(&mut self) {}
-
-        /// When the silence of the peer has to be acted upon.
-        fn silence_deadline(&self, core: &Core) -> Instant;
-
-        /// Acts upon it. The error ends the connection.
-        fn handle_silence(&mut self, core: &mut Core, now: Instant) -> Result<(), Cause>;
-
-        /// Why the role ends the connection now, when it does.
-        fn leaves(&self, _: &Core) -> Option<Cause> {
-            None
-        }
-
-        /// The connection is over: decides what follows. The error ends the link.
-        fn lost(&mut self, core: &mut Core, now: Instant, cause: Cause) -> Result<(), Cause>;
-    }
-}
 
 /// One end of a link. See the [module](self) for its states and for the drain rule.
 #[derive(Debug)]

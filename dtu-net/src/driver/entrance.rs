@@ -24,10 +24,10 @@ pub enum Bound {
     Connections,
     /// [`max_per_address`](super::ServerConfig::max_per_address).
     Address,
-    /// What can be served in time, or [`max_unidentified`](DoorLimits::max_unidentified).
-    Unidentified,
     /// [`max_memory`](super::ServerConfig::max_memory).
     Memory,
+    /// What can be served in time, or [`max_unidentified`](DoorLimits::max_unidentified).
+    Unidentified,
     /// [`max_sessions`](super::ServerConfig::max_sessions).
     Sessions,
     /// [`flapping`](super::ServerConfig::flapping).
@@ -61,7 +61,7 @@ impl TurnedAway {
     /// How many met this bound.
     #[must_use]
     pub fn by(&self, bound: Bound) -> u64 {
-        Bound::ALL.iter().zip(self.0).filter(|(of, _)| **of == bound).map(|(_, count)| count).sum()
+        self.0[bound as usize]
     }
 
     /// How many met any.
@@ -181,9 +181,7 @@ impl Entrance {
     /// Counts one that was refused for want of room.
     pub(crate) fn turn_away(&self, bound: Bound) {
         metrics::counter!("dtu_busy_total", "bound" => bound.name()).increment(1);
-        for (_, count) in Bound::ALL.iter().zip(&self.turned_away).filter(|(of, _)| **of == bound) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        self.turned_away[bound as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn turned_away(&self) -> TurnedAway {

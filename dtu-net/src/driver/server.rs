@@ -47,15 +47,15 @@ pub const EVENT_QUEUE: usize = 1024;
 /// How often the timers of sessions without a connection are looked at.
 pub const SWEEP: Duration = Duration::from_secs(1);
 
+/// The same at the end, when the server waits for them.
+const LAST_SWEEP: Duration = Duration::from_millis(50);
+
 /// Into how many parts the time of a drain is cut, at most.
 const DRAIN_STEPS: u32 = 1000;
 
 /// Connections that are accepted in a row before others have their turn. The task that accepts has one turn in the time that all
 /// that wait to be served take, so it has to take as many as come in that time.
 const ACCEPT_BATCH: usize = 1024;
-
-/// The same at the end, when the server waits for them.
-const LAST_SWEEP: Duration = Duration::from_millis(50);
 
 /// Where a [`Server`] listens. A device may come by either and goes on in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
