@@ -25,7 +25,7 @@ use core::task::Poll;
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -80,6 +80,8 @@ impl ClientConfig {
 pub struct Client {
     session: Session<Device>,
     hub: Hub,
+    /// Hears everything from the start, until somebody asks for it.
+    first: Mutex<Option<broadcast::Receiver<LinkEvent>>>,
     tasks: TaskTracker,
 }
 
@@ -130,7 +132,8 @@ impl Client {
         let hub = Hub::new(config.event_queue);
         let shared = Shared::new(device, link, hub.clone(), began);
         let session = Session::new(Arc::clone(&shared));
-        Ok((Self { session, hub, tasks: TaskTracker::new() }, shared))
+        let first = Mutex::new(Some(hub.subscribe()));
+        Ok((Self { session, hub, first, tasks: TaskTracker::new() }, shared))
     }
 
     pub(super) const fn tasks(&self) -> &TaskTracker {
@@ -143,10 +146,13 @@ impl Client {
         &self.session
     }
 
-    /// Listens to events from now on. A listener that is too slow is told how many it missed.
+    /// Listens to events. The first listener hears everything from the start of the device, as far as the queue holds it; a later
+    /// one hears what follows. One that is too slow is told how many it missed.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<LinkEvent> {
-        self.hub.subscribe()
+        // Poison is no concern: taking it does not panic.
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| self.hub.subscribe())
     }
 
     /// Closes the link, waiting at most `drain` for what is in the outbox, and waits until its last bytes have left and no

@@ -10,7 +10,7 @@ use dtu_net::{Event, State};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -219,4 +219,21 @@ async fn spans_carry_the_device_and_the_epoch() {
             && fields.get("epoch").is_some_and(|epoch| epoch == "1")
     };
     assert!(spans.iter().filter(of_the_first_connection).count() >= 2, "{spans:?}");
+}
+
+#[tokio::test]
+async fn the_first_listener_of_a_device_hears_everything_from_its_start() {
+    let server = serve(ServerConfig::default());
+    let client = connect(&server, "m");
+    // The link does all its first work before anybody asks for its events.
+    reach(client.session(), State::Connected).await;
+    let (mut first, mut second) = (client.events(), client.events());
+    let mut states = Vec::new();
+    while states.last() != Some(&State::Connected) {
+        if let LinkEvent::Link { event: Event::State(change), .. } = first.recv().await.unwrap() {
+            states.push(change.state);
+        }
+    }
+    assert_eq!(states, [State::Connecting, State::Registering, State::Connected]);
+    assert_eq!(second.try_recv().err(), Some(TryRecvError::Empty), "a later one hears what follows");
 }
