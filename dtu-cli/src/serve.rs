@@ -94,10 +94,10 @@ pub(crate) struct Args {
     /// How many sessions are kept at a time, of devices that are there and that are away.
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     max_sessions: u32,
-    /// How many connections may be unidentified at a time. Of those, as many wait as can be served within 2 s; the others are
-    /// told when to come.
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    max_unidentified: u32,
+    /// How many connections may be unidentified at a time; by default as many as all together. Of those, as many wait as can be
+    /// served within 2 s; the others are told when to come.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_unidentified: Option<u32>,
     /// How many connections one address may hold at a time; by default as many as all together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_per_address: Option<u32>,
@@ -121,7 +121,8 @@ impl Args {
         config.limits.retention = Duration::from_secs(u64::from(self.retention));
         config.max_connections = usize::try_from(self.max_connections).unwrap_or(usize::MAX);
         config.max_per_address = self.max_per_address.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-        config.door.max_unidentified = usize::try_from(self.max_unidentified).unwrap_or(usize::MAX);
+        let max_unidentified = self.max_unidentified.unwrap_or(self.max_connections);
+        config.door.max_unidentified = usize::try_from(max_unidentified).unwrap_or(usize::MAX);
         config.max_memory = usize::try_from(self.max_memory).unwrap_or(usize::MAX).saturating_mul(1024 * 1024);
         config.max_sessions = usize::try_from(self.max_sessions).unwrap_or(usize::MAX);
         self.who.apply(&mut config, self.udp.is_some())?;

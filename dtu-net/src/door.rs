@@ -34,8 +34,9 @@ pub const INITIAL_RATE: u32 = 4_000;
 /// How many may wait however slow it goes: enough to measure by.
 pub const MIN_WAITING: usize = 64;
 
-/// How many connections may be unidentified at a time, waiting or under way.
-pub const MAX_UNIDENTIFIED: usize = 4096;
+/// How many connections may be unidentified at a time, waiting or under way: as many as a server takes at all by default, so that
+/// of a fleet at once nobody is refused who can be served in time.
+pub const MAX_UNIDENTIFIED: usize = 16_384;
 
 /// The longest appointment. What is behind it, nobody can know.
 pub const HINT_MAX: Duration = Duration::from_secs(300);
