@@ -17,7 +17,8 @@ use crate::keys::KeyStore;
 use crate::limits::Limits;
 use crate::server::Server;
 use crate::wire::Carrier;
-use core::mem;
+use core::future::poll_fn;
+use core::mem::{self, MaybeUninit};
 use core::net::SocketAddr;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,7 @@ use core::task::{Context, Poll, ready};
 use dtu_proto::message::{DeviceId, RefuseCode};
 use std::io;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep_until, timeout};
@@ -156,7 +157,7 @@ impl House {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut handshake = Handshake::new(Arc::clone(&self.limits), Carrier::Stream, 0, now());
-        let (mut out, mut bytes) = (Vec::new(), [0; READ]);
+        let mut out = Vec::new();
         let mut claimed: Option<Registration> = None;
         loop {
             let admitted = match handshake.poll_event() {
@@ -197,17 +198,30 @@ impl House {
             }
             let deadline = handshake.poll_timeout().map(|(deadline, _)| deadline.into());
             tokio::select! {
-                read = stream.read(&mut bytes) => match read {
-                    Ok(0) => handshake.handle_disconnected(Cause::Disconnected),
-                    Ok(count) => handshake.handle_bytes(now(), bytes.get(..count).unwrap_or_default()),
-                    Err(error) => handshake.handle_disconnected(Cause::Transport(error.kind())),
-                },
+                // Most have said who they are when they have their turn, and need no timer.
+                biased;
+                () = poll_fn(|context| poll_handshake(&mut stream, &mut handshake, context)) => {}
                 () = sleep_until(deadline.unwrap_or_else(|| now().into())), if deadline.is_some() => {
                     handshake.handle_timeout(now());
                 }
             }
         }
     }
+}
+
+/// Reads once. The bytes are on the stack: thousands wait here at a time.
+fn poll_handshake<S>(stream: &mut S, handshake: &mut Handshake, context: &mut Context<'_>) -> Poll<()>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut bytes = [MaybeUninit::uninit(); READ];
+    let mut bytes = ReadBuf::uninit(&mut bytes);
+    match ready!(Pin::new(stream).poll_read(context, &mut bytes)) {
+        Ok(()) if bytes.filled().is_empty() => handshake.handle_disconnected(Cause::Disconnected),
+        Ok(()) => handshake.handle_bytes(now(), bytes.filled()),
+        Err(error) => handshake.handle_disconnected(Cause::Transport(error.kind())),
+    }
+    Poll::Ready(())
 }
 
 /// The stream of a connection; and whose it is, when that device may in.
