@@ -15,8 +15,13 @@ pub struct Counters {
     pub frame_bytes: u64,
     /// Skipped because no frame starts there.
     pub magic: Skips,
+    /// Skipped as what may stand between frames.
+    pub fill: Skips,
     /// Skipped because a length and its guard contradict each other.
     pub length_guard: Skips,
+    /// Skipped because of a length that is none, a marker that is not there, a wrong escape, or a function that is not known; the native
+    /// framing has none of these.
+    pub layout: Skips,
     /// Skipped because a length is over the receiver's limit.
     pub over_limit: Skips,
     /// Skipped because a checksum does not fit.
@@ -57,7 +62,12 @@ impl Counters {
     pub(crate) fn record_skip(&mut self, bytes: usize, cause: Malformed) {
         let skips = match cause {
             Malformed::Magic => &mut self.magic,
+            Malformed::Fill => &mut self.fill,
             Malformed::LengthGuard { .. } => &mut self.length_guard,
+            Malformed::Length { .. }
+            | Malformed::Marker { .. }
+            | Malformed::Escape { .. }
+            | Malformed::Unknown { .. } => &mut self.layout,
             Malformed::OverLimit { .. } => &mut self.over_limit,
             Malformed::Checksum { .. } => &mut self.checksum,
             Malformed::Abandoned { .. } => &mut self.abandoned,
@@ -71,7 +81,9 @@ impl Counters {
     pub const fn skipped_bytes(&self) -> u64 {
         self.magic
             .bytes
+            .wrapping_add(self.fill.bytes)
             .wrapping_add(self.length_guard.bytes)
+            .wrapping_add(self.layout.bytes)
             .wrapping_add(self.over_limit.bytes)
             .wrapping_add(self.checksum.bytes)
             .wrapping_add(self.abandoned.bytes)

@@ -15,6 +15,14 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]);
 }
 
+#[cfg(feature = "alloc")]
+impl Sink for alloc::vec::Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 /// What can be the payload of a frame: bytes, or a message. Sealed, so that every payload writes what it counts.
 pub trait Payload: sealed::Sealed {
     /// Writes the payload's bytes into `sink`, the same ones each time.
@@ -82,6 +90,24 @@ pub enum EncodeError {
         /// The room there is, in bytes.
         available: usize,
     },
+    /// The payload is shorter than the framing's shortest, or of a length that the framing cannot say.
+    PayloadLength {
+        /// The payload's length in bytes.
+        length: usize,
+    },
+    /// The header is of another length than the framing's.
+    HeaderLength {
+        /// The length that the framing has, in bytes.
+        needed: usize,
+        /// The length that was given.
+        found: usize,
+    },
+    /// A byte of the payload cannot be said: it would be taken for a marker, and nothing escapes it; or the function that it names is not
+    /// known.
+    Unencodable {
+        /// Where it stands, in bytes from the start of the payload.
+        at: usize,
+    },
 }
 
 impl fmt::Display for EncodeError {
@@ -93,6 +119,9 @@ impl fmt::Display for EncodeError {
             Self::BufferTooSmall { needed, available } => {
                 write!(f, "frame takes {needed} bytes and there is room for {available}")
             }
+            Self::PayloadLength { length } => write!(f, "no frame has a payload of {length} bytes"),
+            Self::HeaderLength { needed, found } => write!(f, "header of {found} bytes instead of {needed}"),
+            Self::Unencodable { at } => write!(f, "byte {at} of the payload cannot stand in a frame"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! the byte after the candidate's *first* byte, so every intact frame whose bytes no earlier accepted frame covers is
 //! found, whatever stands around it.
 
+use crate::encode::{EncodeError, Sink};
 use crate::frame::Frame;
 use core::fmt;
 use core::num::NonZeroUsize;
@@ -29,6 +30,41 @@ pub trait Framing {
     /// The length of the longest frame this framing accepts, in bytes.
     fn max_frame_len(&self) -> usize;
 
+    /// How many bits of each frame are held against what the framing fixes: markers, guards, checksums. Noise passes for a
+    /// frame once in `2^evidence` places.
+    fn evidence(&self) -> u32;
+
+    /// Writes the payload of a frame of this framing as its sender meant it, with escapes undone.
+    ///
+    /// [`Frame::payload`] is what stands on the line, and the same for every framing that does not escape.
+    fn payload_into(&self, frame: &Frame<'_>, sink: &mut dyn Sink) {
+        sink.put(frame.payload());
+    }
+
+    /// Writes the frame around `payload`, the payload as [`payload_into`](Self::payload_into) gives it.
+    ///
+    /// `header` is what stands before the payload: addresses, types, counts. Markers and lengths in it are put right, so the
+    /// header of a frame that came makes the same frame again. Where it is empty, its free bytes are 0.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when no such frame can be. What was written then is not a frame; give `sink` up.
+    fn encode_into(&self, header: &[u8], payload: &[u8], sink: &mut dyn Sink) -> Result<(), EncodeError>;
+
+    /// Writes the frame around `payload` at the front of `out` and returns its length in bytes; see
+    /// [`encode_into`](Self::encode_into).
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`EncodeError::BufferTooSmall`] with the length that it takes. Part of a frame may stand in `out` then.
+    fn encode_frame(&self, header: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
+        let available = out.len();
+        let mut written = Written { out, needed: 0 };
+        self.encode_into(header, payload, &mut written)?;
+        let needed = written.needed;
+        if needed > available { Err(EncodeError::BufferTooSmall { needed, available }) } else { Ok(needed) }
+    }
+
     /// Hands the steps over `bytes` to `sink`, up to and including the [`Step::NeedMore`] that ends them, and returns
     /// how many bytes the steps before it covered.
     ///
@@ -49,6 +85,58 @@ pub trait Framing {
         }
     }
 }
+
+/// What a slice takes of a frame.
+struct Written<'a> {
+    out: &'a mut [u8],
+    /// The bytes so far, with those for which there was no room.
+    needed: usize,
+}
+
+impl Sink for Written<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.needed.saturating_add(bytes.len());
+        if let Some(room) = self.out.get_mut(self.needed..end) {
+            room.copy_from_slice(bytes);
+        }
+        self.needed = end;
+    }
+}
+
+macro_rules! forwards {
+    ($($framing:ty),+) => {$(
+        impl<F: Framing + ?Sized> Framing for $framing {
+            #[inline]
+            fn examine<'a>(&self, candidate: &'a [u8]) -> Examined<'a> {
+                (**self).examine(candidate)
+            }
+
+            fn find_start(&self, bytes: &[u8]) -> usize {
+                (**self).find_start(bytes)
+            }
+
+            fn max_frame_len(&self) -> usize {
+                (**self).max_frame_len()
+            }
+
+            fn evidence(&self) -> u32 {
+                (**self).evidence()
+            }
+
+            fn payload_into(&self, frame: &Frame<'_>, sink: &mut dyn Sink) {
+                (**self).payload_into(frame, sink);
+            }
+
+            fn encode_into(&self, header: &[u8], payload: &[u8], sink: &mut dyn Sink) -> Result<(), EncodeError> {
+                (**self).encode_into(header, payload, sink)
+            }
+        }
+    )+};
+}
+
+forwards!(&F);
+#[cfg(feature = "alloc")]
+forwards!(alloc::boxed::Box<F>);
 
 /// A framing's judgement of one candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,12 +196,34 @@ impl Step<'_> {
 pub enum Malformed {
     /// No frame starts here: the magic is not there. Noise, or what a damaged frame left behind.
     Magic,
-    /// The length and its complement contradict each other.
+    /// Bytes that the framing lets stand between frames: a preamble, flags in a row. They say nothing and are no damage.
+    Fill,
+    /// The length and what repeats it contradict each other.
     LengthGuard {
-        /// The payload length as the header says it, in bytes.
-        length: u16,
-        /// The guard as the header says it; `!length` would be right.
-        guard: u16,
+        /// The length as the header says it.
+        length: u32,
+        /// What should repeat it, as the header says it. In the native frame `!length` would be right.
+        guard: u32,
+    },
+    /// The length is none: shorter than the shortest frame, or not a number.
+    Length {
+        /// The length field as it stands on the line; its first four bytes.
+        found: u32,
+    },
+    /// A marker inside the frame, or at its end, is not there.
+    Marker {
+        /// Where it should stand, in bytes from the start of the frame.
+        at: usize,
+    },
+    /// An escape that the framing does not know, or a byte that has to be escaped.
+    Escape {
+        /// Where it stands, in bytes from the start of the frame.
+        at: usize,
+    },
+    /// A function or a kind of message of which the framing does not know how long it is, or how it is checked.
+    Unknown {
+        /// The number of the function or the kind.
+        code: u32,
     },
     /// The header is sound, and asks for a longer payload than the receiver allows.
     OverLimit {
@@ -142,7 +252,12 @@ impl Malformed {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Magic => "magic",
+            Self::Fill => "fill",
             Self::LengthGuard { .. } => "length_guard",
+            Self::Length { .. } => "length",
+            Self::Marker { .. } => "marker",
+            Self::Escape { .. } => "escape",
+            Self::Unknown { .. } => "unknown",
             Self::OverLimit { .. } => "over_limit",
             Self::Checksum { .. } => "checksum",
             Self::Abandoned { .. } => "abandoned",
@@ -155,8 +270,13 @@ impl fmt::Display for Malformed {
         match self {
             Self::Magic => f.write_str("no frame starts here"),
             Self::LengthGuard { length, guard } => {
-                write!(f, "length {length:#06x} and its guard {guard:#06x} are not complements")
+                write!(f, "length {length:#06x} and its guard {guard:#06x} contradict each other")
             }
+            Self::Fill => f.write_str("nothing between frames"),
+            Self::Length { found } => write!(f, "{found:#x} is no length of a frame"),
+            Self::Marker { at } => write!(f, "the marker at byte {at} is not there"),
+            Self::Escape { at } => write!(f, "byte {at} should be escaped, or is escaped wrongly"),
+            Self::Unknown { code } => write!(f, "{code:#x} is not known"),
             Self::OverLimit { length, limit } => write!(f, "payload of {length} bytes is over the limit of {limit}"),
             Self::Checksum { computed, found } => {
                 write!(f, "the bytes give {computed:#010x}, the frame says {found:#010x}")

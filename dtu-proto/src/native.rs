@@ -1,6 +1,7 @@
 //! The native framing: decodes and encodes the frame of [`frame`](crate::frame).
 
 use crate::checksum::{Batch, Crc32c, Kernel};
+use crate::encode::{EncodeError, Envelope, Sink};
 use crate::frame::{HEADER_LEN, MAGIC, MAX_PAYLOAD_LEN, OVERHEAD};
 use crate::framing::{Examined, Framing, Malformed, Step, step_after};
 use crate::parse;
@@ -75,10 +76,17 @@ impl Native {
     fn judged(self, candidate: &[u8], cause: Malformed) -> usize {
         //= spec/frame.md#R-2
         match cause {
-            Malformed::Magic | Malformed::Abandoned { .. } => candidate.len(),
+            Malformed::Magic => candidate.len(),
             Malformed::LengthGuard { .. } | Malformed::OverLimit { .. } => HEADER_LEN,
             Malformed::Checksum { .. } => parse::header::<Malformed>(MAX_PAYLOAD_LEN)(candidate)
                 .map_or(HEADER_LEN, |(_, length)| length.saturating_add(OVERHEAD)),
+            // The parser gives no other.
+            Malformed::Fill
+            | Malformed::Length { .. }
+            | Malformed::Marker { .. }
+            | Malformed::Escape { .. }
+            | Malformed::Unknown { .. }
+            | Malformed::Abandoned { .. } => candidate.len(),
         }
     }
 }
@@ -110,6 +118,20 @@ impl Framing for Native {
     #[inline]
     fn max_frame_len(&self) -> usize {
         self.max_payload().saturating_add(OVERHEAD)
+    }
+
+    fn evidence(&self) -> u32 {
+        // Magic, guard and checksum.
+        16 + 16 + 32
+    }
+
+    /// Every byte of the header follows from the payload, so `header` says nothing.
+    fn encode_into(&self, _: &[u8], payload: &[u8], sink: &mut dyn Sink) -> Result<(), EncodeError> {
+        let Envelope { header, trailer } = self.envelope(payload)?;
+        sink.put(&header);
+        sink.put(payload);
+        sink.put(&trailer);
+        Ok(())
     }
 
     #[inline]

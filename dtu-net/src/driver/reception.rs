@@ -343,8 +343,8 @@ mod tests {
     #[test]
     fn an_idle_session_takes_few_bytes() {
         let sizes = [
-            ("link", size_of::<Link<Server>>(), 832),
-            ("what tasks and handles share", size_of::<Shared<Server>>(), 984),
+            ("link", size_of::<Link<Server>>(), 840),
+            ("what tasks and handles share", size_of::<Shared<Server>>(), 1008),
             ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
             ("connection", size_of::<Connection<TcpStream>>(), 136),
             ("timer", size_of::<Sleep>(), 112),

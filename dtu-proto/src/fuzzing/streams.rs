@@ -240,7 +240,12 @@ fn counted(counters: &Counters, pieces: &[Piece], len: usize) {
             }
             Piece::Skipped { bytes, cause, .. } => match cause {
                 Malformed::Magic => (&mut expected.magic, bytes),
+                Malformed::Fill => (&mut expected.fill, bytes),
                 Malformed::LengthGuard { .. } => (&mut expected.length_guard, bytes),
+                Malformed::Length { .. }
+                | Malformed::Marker { .. }
+                | Malformed::Escape { .. }
+                | Malformed::Unknown { .. } => (&mut expected.layout, bytes),
                 Malformed::OverLimit { .. } => (&mut expected.over_limit, bytes),
                 Malformed::Checksum { .. } => (&mut expected.checksum, bytes),
                 Malformed::Abandoned { .. } => (&mut expected.abandoned, bytes),

@@ -44,7 +44,7 @@ where
         let (length, guard) = (u16::from_be_bytes([l0, l1]), u16::from_be_bytes([g0, g1]));
         //= spec/frame.md#F-3
         if u16::from_ne_bytes([l0, l1]) ^ u16::from_ne_bytes([g0, g1]) != u16::MAX {
-            return fail(Malformed::LengthGuard { length, guard });
+            return fail(Malformed::LengthGuard { length: length.into(), guard: guard.into() });
         }
         let length = usize::from(length);
         //= spec/frame.md#F-5

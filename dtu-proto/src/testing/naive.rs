@@ -168,7 +168,7 @@ fn judge(stream: &[u8], at: usize, max_payload: usize) -> Verdict {
     let number = |i: usize| usize::from(candidate[i]) * 256 + usize::from(candidate[i + 1]);
     let (length, guard) = (number(2), number(4));
     if length + guard != 0xFFFF {
-        let cause = Malformed::LengthGuard { length: length as u16, guard: guard as u16 };
+        let cause = Malformed::LengthGuard { length: length as u32, guard: guard as u32 };
         return Verdict::Rejected { cause, judged: 6 };
     }
     if length > max_payload {

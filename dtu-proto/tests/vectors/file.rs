@@ -82,13 +82,19 @@ pub(crate) fn verdict_of(cause: Malformed, judged: usize, missing: Option<usize>
 fn numbers_of(cause: Malformed) -> Vec<(&'static str, Value)> {
     match cause {
         Malformed::LengthGuard { length, guard } => {
-            vec![("length", u32::from(length).into()), ("guard", u32::from(guard).into())]
+            vec![("length", length.into()), ("guard", guard.into())]
         }
         Malformed::OverLimit { length, limit } => vec![("length", integer(length)), ("limit", integer(limit))],
         Malformed::Checksum { computed, found } => vec![("computed", computed.into()), ("found", found.into())],
         Malformed::Abandoned { received } => vec![("received", integer(received))],
         Malformed::Magic => vec![],
-        cause => panic!("a cause the vectors do not know: {cause:?}"),
+        // Of other framings.
+        Malformed::Fill
+        | Malformed::Length { .. }
+        | Malformed::Marker { .. }
+        | Malformed::Escape { .. }
+        | Malformed::Unknown { .. }
+        | _ => panic!("a cause the vectors do not know: {cause:?}"),
     }
 }
 
