@@ -117,12 +117,13 @@ impl PolicySpec {
     }
 
     fn blamed(&self, error: PolicyError) -> PolicyError {
-        match error.bound {
-            Bound::AtMostField(other) if !self.has(error.field) && self.has(other) => {
-                PolicyError::new(other, Bound::AtLeastField(error.field))
-            }
-            _ => error,
+        if let Bound::AtMostField(other) = error.bound
+            && !self.has(error.field)
+            && self.has(other)
+        {
+            return PolicyError::new(other, Bound::AtLeastField(error.field));
         }
+        error
     }
 
     /// Whether it has a field that can contradict another.
