@@ -6,7 +6,7 @@ use core::time::Duration;
 use dtu_net::backoff::{Backoff, Jitter};
 use dtu_net::controller::{
     Controller, Failure, FailureClass, JobError, NewJob, Outcome, Policies, Policy, RejectCause, RetryContext,
-    SchedulerConfig, Snapshot, TargetConfig, Why,
+    SchedulerConfig, Snapshot, SnapshotError, TargetConfig, Why,
 };
 use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle as Runtime;
@@ -204,7 +204,9 @@ async fn a_controller_goes_on_from_the_snapshot_of_another() {
     let (second, world, _token) = begin(SchedulerConfig::DEFAULT);
     let mut events = second.events();
     let other: Snapshot<Do> = snapshot.clone();
-    second.restore(WALL + SECOND, snapshot).unwrap();
+    let back = second.restore(WALL - SECOND, snapshot).unwrap_err();
+    assert_eq!((back.error, &back.snapshot), (SnapshotError::TakenAt { ahead: SECOND }, &other));
+    second.restore(WALL + SECOND, back.snapshot).unwrap();
     assert!(second.restore(WALL, other.clone()).is_err_and(|rejected| rejected.snapshot == other));
     let claimed = second.claim(repeatable.id()).unwrap();
     assert_eq!(claimed.await, Ok(2));
