@@ -56,8 +56,9 @@ Causes:
                 gap, over_limit, beyond_window, ping_flood, registered_twice, unexpected_message, ack_ahead
   closed        peer_closed (with DONE), closed, away
   refused       not_identified, too_much_before_register, unknown_device, wrong_proof, turned_away,
-                transport, disconnected; or the rule: first_message, first_message_malformed,
-                version, no_stream
+                transport, disconnected; said_nothing: it left without a byte, as devices do that look
+                whether they can come back, and load balancers; or the rule: first_message,
+                first_message_malformed, version, no_stream
 
 Examples:
   dtu serve --listen 127.0.0.1:55125
