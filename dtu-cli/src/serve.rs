@@ -72,10 +72,10 @@ A key for a device:
   (openssl rand -hex 32 | tr '\\n' ' '; echo meter-7) >> keys; chmod o= keys")]
 pub(crate) struct Args {
     /// The address to listen on; port 0 takes a free one, which is told on stderr.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     listen: SocketAddr,
     /// The address to listen on for datagrams besides. TLS does not cover them: give --keys.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     udp: Option<SocketAddr>,
     /// The longest payload taken, in bytes; a longer frame is skipped.
     #[arg(long, value_name = "N", default_value_t = u16::MAX, value_parser = clap::value_parser!(u16).range(512..))]
