@@ -9,18 +9,20 @@
 //! The printer is a thread of its own, so that a reader that does not read holds up neither the sockets nor the
 //! signals. DATA is acknowledged when its line is written and flushed, not before.
 
+mod busy;
 mod line;
 mod printer;
 mod tasks;
 mod who;
 
 use anyhow::Context;
+use busy::Busy;
 use core::net::SocketAddr;
 use core::time::Duration;
 use dtu_net::driver::{Listen, Server, ServerConfig};
 use std::io;
 use std::process::ExitCode;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,7 +48,8 @@ Events:
   skipped       epoch, bytes, cause, text: bytes or frames that carried nothing
   disconnected  epoch, cause, text, reason: the session waits for its device
   closed        the same, and connections, data, missing, repeated: the session is over
-  refused       peer, device, cause, text: a connection that was not let in
+  refused       peer, device, cause, text: a connection that was not let in. For want of room there may
+                be no line, but on stderr how many there were, each 10 s and at the end
   missed        events: so many other than data, skip and closed have no line, as stdout was behind
 
 Causes:
@@ -154,6 +157,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         eprintln!("datagrams on {udp}");
     }
     eprintln!("listening on {}", server.local_addr());
+    let (mut busy, mut ticks) = (Busy::default(), interval(busy::EVERY));
     let (spread, mut drain) = (Duration::from_secs(u64::from(args.drain)), None);
     let early = loop {
         tokio::select! {
@@ -161,6 +165,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
                 sessions.spawn(tasks::carry(session, queue.clone(), stopping.clone()));
             }
             printed = &mut printed => break Some(printed),
+            _ = ticks.tick() => busy.tell(server.counters().busy),
             () = &mut stop => {
                 if drain.is_some() || spread.is_zero() {
                     break None;
@@ -176,6 +181,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     sessions.close();
     drop(queue);
     let in_time = early.is_some() || timeout(GRACE, sessions.wait()).await.is_ok();
+    busy.tell(server.counters().busy);
     // A peer that takes no last word is cut off.
     let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
     ended.cancel();

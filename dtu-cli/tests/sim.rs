@@ -117,7 +117,13 @@ fn devices_that_the_server_refuses_are_told_by_cause_and_fail_the_run() {
         (&1.into(), &2.into(), &2.into()),
         "{summary}"
     );
-    assert!(summary["refused"]["busy"].as_u64().unwrap() >= 2, "{summary}");
+    let busy = summary["refused"]["busy"].as_u64().unwrap();
+    assert!(busy >= 2, "{summary}");
+    // The server has counted them, too.
+    serve.process.signal(Signal::SIGTERM);
+    let (_, said) = serve.process.end();
+    let told = format!("dtu: {busy} refused as busy: connections {busy}");
+    assert!(said.contains(&told), "{told} in {said:?}");
     assert_eq!(summary["ledger"]["taken"], 0, "{summary}");
 }
 
