@@ -207,9 +207,10 @@ impl Handshake {
         }
     }
 
-    /// Takes the end of the transport.
+    /// Takes the end of the transport. An end in order before the first byte is told as [`Cause::SaidNothing`].
     pub fn handle_disconnected(&mut self, cause: Cause) {
-        self.over(cause);
+        let said_nothing = matches!(self.stage, Stage::Opening) && self.received == 0 && cause == Cause::Disconnected;
+        self.over(if said_nothing { Cause::SaidNothing } else { cause });
     }
 
     fn over(&mut self, cause: Cause) {
