@@ -165,6 +165,26 @@ fn after_a_jump_of_the_clock_the_endpoint_has_to_hold_anew() {
 }
 
 #[test]
+fn answers_that_take_longer_than_the_time_between_probes_lead_back_all_the_same() {
+    let mut now = start();
+    let mut failover = on_backup(back(5 * SECOND, Duration::ZERO, SECOND), 1, now);
+    let mut first = None;
+    loop {
+        now = failover.poll_timeout().unwrap();
+        let probe = failover.poll_probe(now).unwrap();
+        // As over TLS on a slow network.
+        now += 4 * SECOND;
+        failover.handle_probe(now, probe, true);
+        let first = *first.get_or_insert(now);
+        if failover.poll_fail_back() == Some(0) {
+            assert!(now - first >= 5 * SECOND, "{:?}", now - first);
+            return;
+        }
+        assert!(now - first < 20 * SECOND, "it goes back at last");
+    }
+}
+
+#[test]
 fn only_better_endpoints_that_can_be_probed_are() {
     let mut now = start();
     let udp = Rank { is_probed: false, ..Rank::new(0) };
