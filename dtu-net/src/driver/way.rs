@@ -126,10 +126,8 @@ mod tests {
     }
 
     fn peer(road: io::Result<Road>) -> SocketAddr {
-        match road.unwrap() {
-            Road::Tcp(stream) => stream.peer_addr().unwrap(),
-            _ => unreachable!("the target is TCP"),
-        }
+        let Road::Tcp(stream) = road.unwrap() else { unreachable!("the target is TCP") };
+        stream.peer_addr().unwrap()
     }
 
     #[tokio::test]
