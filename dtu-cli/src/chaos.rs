@@ -57,7 +57,7 @@ Examples:
     --udp --loss 0.1 --duplicate 0.05 --reorder 0.1 --cut-every 1m --json")]
 pub(crate) struct Args {
     /// The address to listen on; port 0 takes a free one, which is told on stderr.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     listen: SocketAddr,
     /// Where to carry what comes, as HOST:PORT; a name is looked up for each connection.
     #[arg(long, value_name = "ADDR")]

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 ///
 /// It connects again by itself, with growing delays, and goes on where the server remembers it. Meanwhile what is read waits
 /// in the outbox. With several servers it goes to the next one when one fails, and back when a better one has been there for
-/// a while (--failback); what the one before did not acknowledge is sent to the other, and may come twice. With --outbox FILE the outbox survives the end of this process, whatever ends it: what is in the file
-/// reaches the server at least once.
+/// a while (--failback); what the one before did not acknowledge is sent to the other, and may come twice. With --outbox FILE
+/// the outbox survives the end of this process, whatever ends it: what is in the file reaches the server at least once.
 ///
 /// At the end of stdin, and on SIGINT or SIGTERM, what was read is sent. The command ends with success when all of it was
 /// acknowledged within --drain seconds; otherwise with 1 and how much was not. A port that vanishes ends it with an error.
@@ -79,7 +79,7 @@ pub(crate) struct Args {
     once: bool,
     /// On another server than the first: goes back to a better one that has answered for so many seconds, and then at random
     /// within as many more, so that a fleet does not move at once; or "never" while the connection holds. Not over --udp.
-    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = server::when_back)]
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = server::when_back, conflicts_with = "udp")]
     failback: server::WhenBack,
     #[command(flatten)]
     outbox: outbox::OutboxArgs,

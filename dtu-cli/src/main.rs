@@ -1,5 +1,6 @@
 //! `dtu`: decoder, server and device side for data transfer units.
 
+mod address;
 mod chaos;
 mod connect;
 mod decode;

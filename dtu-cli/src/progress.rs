@@ -47,6 +47,38 @@ impl Line {
     }
 }
 
+/// The same for work that keeps its thread: drawn by whoever does it.
+pub(crate) struct OwnLine {
+    begin: std::time::Instant,
+    drawn: Option<std::time::Instant>,
+    is_terminal: bool,
+}
+
+impl OwnLine {
+    pub(crate) fn start() -> Self {
+        Self { begin: std::time::Instant::now(), drawn: None, is_terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// Draws what `figures` says, when it is time to; see [`Line::start`].
+    pub(crate) fn draw(&mut self, figures: impl FnOnce() -> String) {
+        if self.is_terminal && self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+            self.drawn = Some(std::time::Instant::now());
+            show(self.begin.elapsed(), &figures());
+        }
+    }
+
+    /// Takes the line away.
+    pub(crate) fn end(self) {
+        if self.drawn.is_some() {
+            eprint!("{CLEAR_LINE}");
+        }
+    }
+}
+
+fn show(since: Duration, figures: &str) {
+    eprint!("{CLEAR_LINE}{:4.1} s  {figures}", since.as_secs_f64());
+}
+
 async fn draw(figures: impl Fn() -> String) {
     if !std::io::stderr().is_terminal() {
         return;
@@ -56,7 +88,6 @@ async fn draw(figures: impl Fn() -> String) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        let (seconds, figures) = (begin.elapsed().as_secs_f64(), figures());
-        eprint!("{CLEAR_LINE}{seconds:4.1} s  {figures}");
+        show(begin.elapsed(), &figures());
     }
 }

@@ -9,18 +9,20 @@
 //! The printer is a thread of its own, so that a reader that does not read holds up neither the sockets nor the
 //! signals. DATA is acknowledged when its line is written and flushed, not before.
 
+mod busy;
 mod line;
 mod printer;
 mod tasks;
 mod who;
 
 use anyhow::Context;
+use busy::Busy;
 use core::net::SocketAddr;
 use core::time::Duration;
 use dtu_net::driver::{Listen, Server, ServerConfig};
 use std::io;
 use std::process::ExitCode;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,7 +48,8 @@ Events:
   skipped       epoch, bytes, cause, text: bytes or frames that carried nothing
   disconnected  epoch, cause, text, reason: the session waits for its device
   closed        the same, and connections, data, missing, repeated: the session is over
-  refused       peer, device, cause, text: a connection that was not let in
+  refused       peer, device, cause, text: a connection that was not let in. For want of room there may
+                be no line, but on stderr how many there were, each 10 s and at the end
   missed        events: so many other than data, skip and closed have no line, as stdout was behind
 
 Causes:
@@ -56,8 +59,9 @@ Causes:
                 gap, over_limit, beyond_window, ping_flood, registered_twice, unexpected_message, ack_ahead
   closed        peer_closed (with DONE), closed, away
   refused       not_identified, too_much_before_register, unknown_device, wrong_proof, turned_away,
-                transport, disconnected; or the rule: first_message, first_message_malformed,
-                version, no_stream
+                transport, disconnected; said_nothing: it left without a byte, as devices do that look
+                whether they can come back, and load balancers; or the rule: first_message,
+                first_message_malformed, version, no_stream
 
 Examples:
   dtu serve --listen 127.0.0.1:55125
@@ -71,10 +75,10 @@ A key for a device:
   (openssl rand -hex 32 | tr '\\n' ' '; echo meter-7) >> keys; chmod o= keys")]
 pub(crate) struct Args {
     /// The address to listen on; port 0 takes a free one, which is told on stderr.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     listen: SocketAddr,
     /// The address to listen on for datagrams besides. TLS does not cover them: give --keys.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     udp: Option<SocketAddr>,
     /// The longest payload taken, in bytes; a longer frame is skipped.
     #[arg(long, value_name = "N", default_value_t = u16::MAX, value_parser = clap::value_parser!(u16).range(512..))]
@@ -153,6 +157,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         eprintln!("datagrams on {udp}");
     }
     eprintln!("listening on {}", server.local_addr());
+    let (mut busy, mut ticks) = (Busy::default(), interval(busy::EVERY));
     let (spread, mut drain) = (Duration::from_secs(u64::from(args.drain)), None);
     let early = loop {
         tokio::select! {
@@ -160,6 +165,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
                 sessions.spawn(tasks::carry(session, queue.clone(), stopping.clone()));
             }
             printed = &mut printed => break Some(printed),
+            _ = ticks.tick() => busy.tell(server.counters().busy),
             () = &mut stop => {
                 if drain.is_some() || spread.is_zero() {
                     break None;
@@ -175,6 +181,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     sessions.close();
     drop(queue);
     let in_time = early.is_some() || timeout(GRACE, sessions.wait()).await.is_ok();
+    busy.tell(server.counters().busy);
     // A peer that takes no last word is cut off.
     let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
     ended.cancel();

@@ -32,19 +32,22 @@ const SECONDS: Duration = Duration::from_secs(10);
 /// At a server on a loopback address every device comes from an address of its own in 127.0.0.0/8, where the system has them, so
 /// that ports do not run out. Elsewhere they share the ports of this machine.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "dtu sim [OPTIONS] <HOST:PORT>\n       dtu sim --virtual [OPTIONS]",
+    after_help = "\
 Figures:
   up          devices that were connected at the end
   first up    from the start to the first WELCOME
   recovery    from the loss of a link, as the device sees it, to the next WELCOME, outage included
   dials       of a device in the whole run, the first included
-  to the ACK  from the call that sends DATA to its acknowledgement; what is acknowledged after the end
-              is not in it
+  to the ACK  from the call that sends DATA to its acknowledgement; what is acknowledged after the
+              end is not in it
   round trip  as PINGs have measured it; a device sends one only in silence
-  ledger      what became of the DATA: taken = acked + expired + refused + abandoned + pending. A device
-              whose outbox of 64 is full refuses the next one
+  ledger      what became of the DATA: taken = acked + expired + refused + abandoned + pending. A
+              device whose outbox of 64 is full refuses the next one
 
-Each device takes a descriptor, here and in the server. With --json the last line is the summary.
+Each device takes a descriptor, here and in the server. With --json the last line is the summary;
+times of which there were none are null there.
 
 Examples:
   dtu sim 127.0.0.1:55125
@@ -54,11 +57,13 @@ Examples:
   dtu sim --virtual --devices 40000 --accept-rate 500 --outage 60 --backlog 4096
   dtu sim --virtual --devices 40000 --accept-rate 500 --policy aws-full-jitter --queue-bound off
 
-A storm against a server that is killed and started again:
-  dtu serve --listen 127.0.0.1:55125 --max-connections 20000 > /dev/null")]
+A storm against a server that is killed and started again, while a second terminal has `dtu sim`:
+  dtu serve --listen 127.0.0.1:55125 --max-connections 20000 > /dev/null"
+)]
 pub(crate) struct Args {
-    /// The server, as `host:port`.
-    #[arg(value_name = "ADDR", required_unless_present = "is_virtual", conflicts_with = "is_virtual")]
+    /// The server.
+    #[arg(value_name = "HOST:PORT", required_unless_present = "is_virtual", conflicts_with = "is_virtual",
+          value_parser = crate::address::parse)]
     addr: Option<String>,
     /// Simulates devices, network and server on a virtual clock.
     #[arg(long = "virtual")]
@@ -99,6 +104,6 @@ fn run_virtual(args: &Args, seed: u64) -> anyhow::Result<ExitCode> {
     let common = fleet::Common { devices: args.devices, outage, after: args.seconds, seed };
     let text = fleet::run(&args.fleet, common, args.json)?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot write the result to stdout")?;
+    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("cannot write the result to stdout")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,8 +14,8 @@ pub(crate) struct Times {
     most: u64,
 }
 
-/// What is told of them, in milliseconds; all 0 when there were none.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
+/// What is told of them, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Percentiles {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
@@ -62,9 +62,10 @@ impl Times {
         self.count
     }
 
-    pub(crate) fn percentiles(&self) -> Percentiles {
+    /// `None` when there were no times.
+    pub(crate) fn percentiles(&self) -> Option<Percentiles> {
         let [p50, p99, max] = [self.percentile(50), self.percentile(99), self.most].map(|time| time as f64 / 1000.0);
-        Percentiles { p50, p99, max }
+        (self.count > 0).then_some(Percentiles { p50, p99, max })
     }
 }
 
@@ -101,11 +102,11 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_all_parts_together() {
         let (mut times, mut others) = (Times::default(), Times::default());
-        assert_eq!(times.percentiles(), Percentiles::default());
+        assert_eq!(times.percentiles(), None);
         (1..=50).for_each(|time| times.add(Duration::from_millis(time)));
         (51..=100).for_each(|time| others.add(Duration::from_millis(time)));
         times.add_all(&others);
-        let Percentiles { p50, p99, max } = times.percentiles();
+        let Percentiles { p50, p99, max } = times.percentiles().unwrap();
         assert!((50.0..=53.2).contains(&p50) && (99.0..=100.0).contains(&p99), "{p50} {p99}");
         assert!((max - 100.0).abs() < 1e-9, "{max}");
     }

@@ -296,6 +296,7 @@ fn nobody_there_and_wrong_flags_are_told() {
         &["connect", "a:1,b:1,A:1", "--id", "m"],
         &["connect", &addr, "--id", "m", "--failback", "0"],
         &["connect", &addr, "--id", "m", "--failback", "86401"],
+        &["connect", "a:1,b:1", "--id", "m", "--udp", "--failback", "9"],
         &["connect", &addr, "--id", ""],
         &["connect", &addr, "--id", "m", "--baud", "9600"],
         &["connect", &addr, "--id", "m", "--serial", "/dev/null", "--parity", "mark"],

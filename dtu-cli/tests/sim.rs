@@ -63,6 +63,7 @@ fn a_fleet_comes_back_after_an_outage_and_nothing_is_lost_or_repeated() {
     assert_eq!((&summary["lost"]["transport"], &summary["recoveries"]), (&50.into(), &50.into()), "{summary}");
     assert_eq!(summary["refused"].as_object().unwrap().len(), 0, "{summary}");
     let of = |times: &str, figure: &str| summary[times][figure].as_f64().unwrap();
+    assert!(summary["round_trip_ms"].is_null(), "nobody was silent: {summary}");
     for times in ["first_up_ms", "recovery_ms", "acked_ms"] {
         let [p50, p99, max] = ["p50", "p99", "max"].map(|figure| of(times, figure));
         assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{times} in {summary}");
@@ -116,7 +117,13 @@ fn devices_that_the_server_refuses_are_told_by_cause_and_fail_the_run() {
         (&1.into(), &2.into(), &2.into()),
         "{summary}"
     );
-    assert!(summary["refused"]["busy"].as_u64().unwrap() >= 2, "{summary}");
+    let busy = summary["refused"]["busy"].as_u64().unwrap();
+    assert!(busy >= 2, "{summary}");
+    // The server has counted them, too.
+    serve.process.signal(Signal::SIGTERM);
+    let (_, said) = serve.process.end();
+    let told = format!("dtu: {busy} refused as busy: connections {busy}");
+    assert!(said.contains(&told), "{told} in {said:?}");
     assert_eq!(summary["ledger"]["taken"], 0, "{summary}");
 }
 
@@ -169,6 +176,7 @@ fn the_text_says_whether_all_are_back() {
 fn bad_arguments_are_told() {
     for args in [
         &[][..],
+        &["127.0.0.1"],
         &["127.0.0.1:1", "--devices", "0"],
         &["127.0.0.1:1", "--devices", "1000001"],
         &["127.0.0.1:1", "--rate", "-1"],
@@ -185,9 +193,9 @@ fn bad_arguments_are_told() {
         command.args(args);
         command
     };
-    let too_long = "an outage of 7 s after a third of 9 s does not end before it";
+    let too_long = "--outage 7: it begins after a third of --seconds 9, and would not be over before they are";
     fails_with_one_line(&mut sim(&["127.0.0.1:1", "--seconds", "9", "--outage", "7"]), too_long);
-    fails_with_one_line(&mut sim(&["127.0.0.1"]), "cannot look up 127.0.0.1");
+    fails_with_one_line(&mut sim(&["nowhere.invalid:1"]), "cannot look up nowhere.invalid:1");
     let limited = ["-c", "ulimit -n 128; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dtu"), "sim", "127.0.0.1:1"];
     let told =
         "65 devices need 129 open files, and a process may open 128 here: raise the hard limit, or take at most 64";

@@ -7,7 +7,7 @@ use crate::error::{Cause, Violation};
 use crate::event::{Epoch, Event, State, Timer};
 use crate::failover::{Failover, MOVE, Plan, Probe, Verdict};
 use crate::heartbeat::{Pace, Silence};
-use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits};
+use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits, after};
 use crate::link::{Link, Role, sealed};
 use crate::outbox::Outbox;
 use crate::state::Core;
@@ -193,7 +193,7 @@ impl Link<Device> {
         }
         core.begin(now);
         let role = &mut self.role;
-        role.deadline = now + core.limits.identify;
+        role.deadline = after(now, core.limits.identify);
         role.hello = Some(Hello::Register(core.resume_fields()));
         role.hello_due = true;
         role.repeat = (carrier == Carrier::Datagrams).then_some((now + REPEAT, REPEAT));
@@ -326,7 +326,7 @@ impl sealed::Role for Device {
         match timer {
             Timer::Reconnect => {
                 core.epoch = Epoch(core.epoch.0.wrapping_add(1));
-                self.deadline = now + core.limits.connect;
+                self.deadline = after(now, core.limits.connect);
                 self.connect_due = true;
                 if let Some(failover) = &mut self.failover {
                     let before = failover.current();

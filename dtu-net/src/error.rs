@@ -32,6 +32,9 @@ pub enum Cause {
     NoKey,
     /// The peer's stream ended without CLOSE.
     Disconnected,
+    /// The peer connected and left without a byte, in order: a device that looks whether this server is there, a check by a load
+    /// balancer, a scan of ports.
+    SaidNothing,
     /// The transport broke, or did not come about.
     Transport(io::ErrorKind),
     /// The connection did not come about in time.
@@ -165,6 +168,7 @@ impl Cause {
             Self::Refused { .. } => "refused",
             Self::NoKey => "no_key",
             Self::Disconnected => "disconnected",
+            Self::SaidNothing => "said_nothing",
             Self::Transport(_) => "transport",
             Self::NotConnected { .. } => "not_connected",
             Self::NotIdentified { .. } => "not_identified",
@@ -215,6 +219,7 @@ impl fmt::Display for Cause {
             }
             Self::NoKey => f.write_str("the server asks for a proof and there is no key"),
             Self::Disconnected => f.write_str("the peer's stream ended without CLOSE"),
+            Self::SaidNothing => f.write_str("it left without a byte"),
             Self::Transport(kind) => write!(f, "the transport broke: {kind}"),
             Self::NotConnected { limit } => write!(f, "no connection within {limit:?}"),
             Self::NotIdentified { limit } => write!(f, "the peer did not identify itself within {limit:?}"),

@@ -10,7 +10,7 @@
 use crate::auth::{self, Key};
 use crate::error::{Cause, Violation};
 use crate::event::Timer;
-use crate::limits::Limits;
+use crate::limits::{Limits, after};
 use crate::wire::{Carrier, Wire};
 use bytes::Bytes;
 use core::mem;
@@ -184,7 +184,7 @@ impl Handshake {
     /// Does not let the device in. Who has no right to is told after the penalty.
     pub fn refuse(&mut self, now: Instant, code: RefuseCode, retry_after: Duration) {
         let penalty = if code == RefuseCode::UNAUTHORIZED { self.limits.penalty } else { Duration::ZERO };
-        self.refuse_at(now, now + penalty, code, retry_after, Cause::TurnedAway(code));
+        self.refuse_at(now, after(now, penalty), code, retry_after, Cause::TurnedAway(code));
     }
 
     /// Does not let the device in, because it breaks a rule that only the owner of all sessions can judge.
@@ -197,7 +197,7 @@ impl Handshake {
         let unauthorized = code == RefuseCode::UNAUTHORIZED;
         let (penalty, retry_after) =
             if unauthorized { (self.limits.penalty, self.limits.unwanted) } else { (Duration::ZERO, Duration::ZERO) };
-        self.refuse_at(now, now + penalty, code, retry_after, cause);
+        self.refuse_at(now, after(now, penalty), code, retry_after, cause);
     }
 
     fn refuse_at(&mut self, now: Instant, at: Instant, code: RefuseCode, retry_after: Duration, cause: Cause) {
@@ -207,9 +207,10 @@ impl Handshake {
         }
     }
 
-    /// Takes the end of the transport.
+    /// Takes the end of the transport. An end in order before the first byte is told as [`Cause::SaidNothing`].
     pub fn handle_disconnected(&mut self, cause: Cause) {
-        self.over(cause);
+        let said_nothing = matches!(self.stage, Stage::Opening) && self.received == 0 && cause == Cause::Disconnected;
+        self.over(if said_nothing { Cause::SaidNothing } else { cause });
     }
 
     fn over(&mut self, cause: Cause) {
@@ -246,7 +247,7 @@ impl Handshake {
     }
 
     fn identify_by(&self) -> Instant {
-        self.opened + self.limits.identify
+        after(self.opened, self.limits.identify)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next. `None` when never.

@@ -14,7 +14,7 @@
 //! `handle_timeout` is called after that instant. A server asks nothing: it waits for twice the heartbeat that it announced.
 //! A clock that jumped, as on a machine that slept, causes one question and then the usual time for its answer.
 
-use crate::limits::{Limits, PINGS_WITHIN};
+use crate::limits::{Limits, PINGS_WITHIN, after};
 use crate::rtt::RoundTrip;
 use core::time::Duration;
 use std::time::Instant;
@@ -107,7 +107,7 @@ impl Heartbeat {
 
     pub(crate) fn device_deadline(&self, pace: &Pace) -> Instant {
         if self.probes == 0 {
-            (self.last_heard + pace.interval).min(self.last_sent + pace.keep)
+            after(self.last_heard, pace.interval).min(after(self.last_sent, pace.keep))
         } else {
             self.probe_over
         }
@@ -115,19 +115,19 @@ impl Heartbeat {
 
     /// When the peer has to hear something.
     pub(crate) fn keep_deadline(&self, limits: &Limits) -> Instant {
-        self.last_sent + limits.heartbeat
+        after(self.last_sent, limits.heartbeat)
     }
 
     pub(crate) fn server_deadline(&self, limits: &Limits) -> Instant {
-        self.last_heard + limits.server_silence()
+        after(self.last_heard, limits.server_silence())
     }
 
     /// Acts upon a device's deadline that has passed.
     pub(crate) fn device_silence(&mut self, now: Instant, pace: &Pace) -> Silence {
-        let planned = if self.probes == 0 { self.last_heard + pace.interval } else { self.probe_over };
+        let planned = if self.probes == 0 { after(self.last_heard, pace.interval) } else { self.probe_over };
         // A question that is soon due anyway leaves with the sign of life; the time for its answer counts from when it was due.
         // Else every heartbeat of an idle link would take two: the answer to the one before came a round trip after it.
-        let is_early = self.probes == 0 && pace.probes > 0 && planned <= now + pace.probe_timeout;
+        let is_early = self.probes == 0 && pace.probes > 0 && planned <= after(now, pace.probe_timeout);
         if planned > now && !is_early {
             self.last_sent = now;
             return Silence::Keep;
@@ -136,8 +136,8 @@ impl Heartbeat {
             return Silence::Dead;
         }
         // The next deadline follows the planned one, so that late calls do not add up; unless the clock has jumped over it.
-        let planned = planned + pace.probe_timeout;
-        self.probe_over = if planned > now { planned } else { now + pace.probe_timeout };
+        let planned = after(planned, pace.probe_timeout);
+        self.probe_over = if planned > now { planned } else { after(now, pace.probe_timeout) };
         self.probes += 1;
         Silence::Ask { suspect: self.probes > 1 }
     }

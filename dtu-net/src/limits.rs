@@ -3,6 +3,7 @@
 use core::time::Duration;
 use dtu_proto::frame::OVERHEAD;
 use dtu_proto::message::DATA_HEADER_LEN;
+use std::time::Instant;
 
 /// How long a connection may take to come about: dialling, of all addresses of a name together.
 pub const CONNECT: Duration = Duration::from_secs(10);
@@ -209,4 +210,12 @@ impl Limits {
     pub const fn server_silence(&self) -> Duration {
         self.heartbeat.saturating_mul(2)
     }
+}
+
+/// What counts as never: longer than a link lives, and near enough that every clock can name it.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The end of a time that begins at `since`. Times of a configuration may be anything; none leads out of the clock.
+pub(crate) fn after(since: Instant, time: Duration) -> Instant {
+    since + time.min(NEVER)
 }

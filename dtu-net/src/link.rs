@@ -27,7 +27,7 @@
 
 use crate::error::{Cause, CommitError, SendError};
 use crate::event::{Epoch, Event, LinkCounters, Mark, Received, State, Timer};
-use crate::limits::{DRAIN_MAX, Limits};
+use crate::limits::{DRAIN_MAX, Limits, after};
 use crate::outbox::Outgoing;
 pub use crate::role::Role;
 pub(crate) use crate::role::sealed;
@@ -189,9 +189,9 @@ impl<R: Role> Link<R> {
         };
         if let Some(wire) = &self.wire {
             if wire.buffered() > 0 {
-                consider(core.heartbeat.last_heard() + core.limits.inter_byte, Timer::InterByte);
+                consider(after(core.heartbeat.last_heard(), core.limits.inter_byte), Timer::InterByte);
                 if let Some(since) = core.candidate_since {
-                    consider(since + core.limits.frame, Timer::Frame);
+                    consider(after(since, core.limits.frame), Timer::Frame);
                 }
             }
             if core.state.is_up() {

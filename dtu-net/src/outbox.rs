@@ -10,7 +10,7 @@
 
 use crate::error::{SendError, Violation};
 use crate::event::{Event, Ledger, Outcome};
-use crate::limits::{OutboxLimits, WhenFull};
+use crate::limits::{OutboxLimits, WhenFull, after};
 use crate::numbers::{is_after, later};
 use crate::store::{Kept, MAX_BODY_LEN, OutboxStore};
 use bytes::Bytes;
@@ -275,7 +275,7 @@ impl Outbox {
     /// When unacknowledged DATA is to be sent again, with the first repeat after `timeout`.
     pub(crate) fn resend_at(&self, timeout: Duration, most: Duration) -> Option<Instant> {
         let doubled = timeout.saturating_mul(1 << self.repeats.min(16)).min(most);
-        self.waiting_since.map(|since| since + doubled)
+        self.waiting_since.map(|since| after(since, doubled))
     }
 
     /// Whether the peer owes an acknowledgement.

@@ -1,11 +1,11 @@
 //! Which server, and how the device proves who it is.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use core::time::Duration;
 use dtu_net::auth::Key;
 use dtu_net::driver::tls::{ClientTls, Identity};
 use dtu_net::driver::{Endpoints, Target};
-use dtu_net::failover::{FailBack, PROBE_EVERY};
+use dtu_net::failover::{FailBack, FailoverError, PROBE_EVERY};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -109,14 +109,13 @@ impl Addrs {
 
 /// Judges the form only: a name is looked up at each try.
 pub(super) fn addrs(text: &str) -> anyhow::Result<Addrs> {
-    let addrs: Vec<_> = text.split(',').map(str::to_owned).collect();
-    for addr in &addrs {
-        let (host, port) = addr.rsplit_once(':').context("it has to be HOST:PORT")?;
-        ensure!(!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0), "it has to be HOST:PORT");
-    }
+    let addrs: Vec<_> = text.split(',').map(crate::address::parse).collect::<Result<_, _>>()?;
     // The same of all of them, so it does not matter here what is spoken there.
-    Endpoints::in_order(addrs.iter().cloned().map(Target::Tcp))?;
-    Ok(Addrs(addrs))
+    match Endpoints::in_order(addrs.iter().cloned().map(Target::Tcp)) {
+        Ok(_) => Ok(Addrs(addrs)),
+        Err(FailoverError::Duplicate { endpoint, .. }) => bail!("`{}` stands there twice", addrs[endpoint]),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// When a device goes back to a better server; `None` is never.

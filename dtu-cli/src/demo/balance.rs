@@ -131,9 +131,9 @@ pub(super) struct Balance {
     /// Connections that were welcomed besides the first of each device.
     reconnects: u64,
     /// From the last sign of life of a connection, as the device sees it, to the next that was welcomed.
-    recovery_ms: Percentiles,
+    recovery_ms: Option<Percentiles>,
     /// From `send` to the acknowledgement.
-    acked_ms: Percentiles,
+    acked_ms: Option<Percentiles>,
     proxy: Harm,
     /// A digest of what was delivered: with --frames the same for the same seed.
     content: String,
@@ -209,7 +209,10 @@ impl fmt::Display for Balance {
             proxy.bytes, proxy.flipped_bits, proxy.dropped_bytes, proxy.discarded_bytes
         )?;
         for (name, times) in [("recovery", recovery_ms), ("to the ACK", acked_ms)] {
-            let Percentiles { p50, p99, max } = times;
+            let Some(Percentiles { p50, p99, max }) = times else {
+                writeln!(f, "  {name:<12}none")?;
+                continue;
+            };
             writeln!(f, "  {name:<12}half in {p50:.0} ms, 99 of 100 in {p99:.0} ms, all in {max:.0} ms")?;
         }
         writeln!(f, "content digest {}", self.content)?;

@@ -19,6 +19,7 @@ mod tally;
 mod wheel;
 mod world;
 
+use crate::progress::OwnLine;
 use anyhow::ensure;
 use core::time::Duration;
 use model::{Measures, Model};
@@ -93,6 +94,7 @@ pub(crate) fn run(args: &FleetArgs, common: Common, json: bool) -> anyhow::Resul
     ensure!(heartbeats.contains(&args.heartbeat), "--heartbeat must be from 0.1 to 3600 seconds");
     let measures = Measures { cap: args.cap, bound: args.queue_bound, hints: args.hints, discard: args.discard };
     let mut runs = Vec::new();
+    let mut line = OwnLine::start();
     for number in 0..args.seeds {
         let model = Model {
             devices: common.devices,
@@ -107,16 +109,24 @@ pub(crate) fn run(args: &FleetArgs, common: Common, json: bool) -> anyhow::Resul
         };
         let (began, before) = (Instant::now(), processor_time());
         let mut world = World::new(model);
-        world.run();
+        world.run(|world| line.draw(|| progress(world, number + 1, args.seeds)));
         let processor = processor_time().zip(before).map(|(after, before)| after.saturating_sub(before));
         runs.push(Report::new(&world, began.elapsed(), processor));
     }
+    line.end();
     Ok(match (&runs[..], json) {
         ([run], true) => serde_json::to_string(run)?,
         ([run], false) => run.to_string(),
         (_, true) => serde_json::to_string(&Seeds::new(runs))?,
         (_, false) => Seeds::new(runs).to_string(),
     })
+}
+
+/// How far a run is, in fewer than 70 columns.
+fn progress(world: &World, run: u32, runs: u32) -> String {
+    let simulated = world.now / model::SECOND;
+    let text = format!("up {}/{}  simulated {simulated} s", world.tally.up(), world.model.devices);
+    if runs > 1 { format!("{text}  run {run} of {runs}") } else { text }
 }
 
 /// How long this thread has had a processor, where the system tells: Linux does.

@@ -54,7 +54,7 @@ pub(super) fn run(args: &super::Args, addr: &str, seconds: Duration, seed: u64) 
         let rest = seconds - seconds / 3;
         ensure!(
             outage < rest,
-            "an outage of {} s after a third of {} s does not end before it",
+            "--outage {}: it begins after a third of --seconds {}, and would not be over before they are",
             outage.as_secs_f64(),
             seconds.as_secs_f64()
         );

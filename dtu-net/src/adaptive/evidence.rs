@@ -180,7 +180,7 @@ impl Adaptive {
         let silence = silence.min(self.plan.interval);
         let entry = self.memory.now();
         entry.doubt = entry.doubt.filter(|doubt| *doubt > silence + silence / NEWS_PART);
-        let news = entry.learned.good.is_none_or(|good| silence > good + good / NEWS_PART);
+        let news = entry.learned.good.is_none_or(|good| silence > good.saturating_add(good / NEWS_PART));
         if silence < self.options.floor || !news {
             return false;
         }

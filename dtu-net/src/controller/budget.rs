@@ -24,9 +24,9 @@ pub const BURST_MAX: u32 = 1_000_000;
 /// attempts of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    share_permille: u16,
-    burst: u32,
-    trickle: Option<Duration>,
+    pub(crate) share_permille: u16,
+    pub(crate) burst: u32,
+    pub(crate) trickle: Option<Duration>,
 }
 
 impl Budget {

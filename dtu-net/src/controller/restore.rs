@@ -155,6 +155,10 @@ fn check_whole<T>(body: &Body<T>) -> Result<(), SnapshotError> {
     {
         return Err(SnapshotError::Ledger);
     }
+    let found = body.endings.len() as u64;
+    if found != body.untold {
+        return Err(SnapshotError::Untold { found, expected: body.untold });
+    }
     let mut names = BTreeSet::new();
     if body.targets.iter().all(|target| names.insert(&target.name)) { Ok(()) } else { Err(SnapshotError::Target) }
 }

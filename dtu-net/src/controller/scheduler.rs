@@ -54,7 +54,7 @@ impl SchedulerConfig {
         Self { budget, ..self }
     }
 
-    fn check(&self) -> Result<(), PolicyError> {
+    pub(crate) fn check(&self) -> Result<(), PolicyError> {
         for (field, is_zero) in [
             (Field::MaxJobs, self.max_jobs == 0),
             (Field::MaxTargets, self.max_targets == 0),

@@ -42,6 +42,8 @@ pub(super) struct Body<T> {
     pub(super) ledger: Ledger,
     /// Those of the process, in thousandths of a retry.
     pub(super) tokens: u64,
+    /// How many endings there are: in a format that marks no end, those that are cut off would not be missed.
+    pub(super) untold: u64,
     pub(super) targets: Vec<TargetRecord>,
     pub(super) jobs: Vec<JobRecord<T>>,
     pub(super) endings: Vec<EndingRecord<T>>,
@@ -127,10 +129,20 @@ impl<T> Snapshot<T> {
         self.len() == 0
     }
 
-    /// How long ago it was taken, by a wall clock that shows `wall`, the time since 1970; zero when that clock went back.
+    /// What the wall clock showed when it was taken, the time since 1970; zero for one of another version.
     #[must_use]
-    pub fn down(&self, wall: Duration) -> Duration {
-        self.body.as_ref().map_or(Duration::ZERO, |body| wall.saturating_sub(Duration::from_nanos(body.taken_at_ns)))
+    pub fn taken_at(&self) -> Duration {
+        self.body.as_ref().map_or(Duration::ZERO, |body| Duration::from_nanos(body.taken_at_ns))
+    }
+
+    /// How long ago it was taken, by a wall clock that shows `wall`, the time since 1970.
+    ///
+    /// # Errors
+    /// [`SnapshotError::TakenAt`] when that is before [`taken_at`](Self::taken_at): one of the two clocks was wrong, and how
+    /// much of the deadlines has passed is not known. Whoever takes up the jobs all the same lets none of it have passed.
+    pub fn down(&self, wall: Duration) -> Result<Duration, SnapshotError> {
+        let taken_at = self.taken_at();
+        wall.checked_sub(taken_at).ok_or(SnapshotError::TakenAt { ahead: taken_at.saturating_sub(wall) })
     }
 
     /// The same with other payloads.
@@ -142,6 +154,7 @@ impl<T> Snapshot<T> {
                 next_job: body.next_job,
                 ledger: body.ledger,
                 tokens: body.tokens,
+                untold: body.untold,
                 targets: body.targets,
                 jobs: body
                     .jobs
@@ -191,6 +204,7 @@ impl<T> Scheduler<T> {
             next_job: self.next_job,
             ledger: self.ledger,
             tokens: self.tokens.thousandths(),
+            untold: self.endings.len() as u64,
             targets: targets.collect(),
             jobs,
             endings,
@@ -323,6 +337,18 @@ pub enum SnapshotError {
     Ledger,
     /// A target is there twice.
     Target,
+    /// It has not as many ends that were not fetched as it says.
+    Untold {
+        /// How many there are.
+        found: u64,
+        /// How many it says.
+        expected: u64,
+    },
+    /// It was taken later than now, by the wall clock.
+    TakenAt {
+        /// How much later.
+        ahead: Duration,
+    },
 }
 
 impl fmt::Display for SnapshotError {
@@ -344,6 +370,8 @@ impl fmt::Display for SnapshotError {
             Self::Delays(id) => write!(f, "job {id}: `delays` is out of range"),
             Self::Ledger => f.write_str("`ledger` does not balance, or does not fit the jobs"),
             Self::Target => f.write_str("`targets` has a name twice"),
+            Self::Untold { found, expected } => write!(f, "`endings` has {found} jobs, and `untold` is {expected}"),
+            Self::TakenAt { ahead } => write!(f, "`taken_at_ns` is {} ms ahead of the clock", ahead.as_millis()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A listening socket that a fleet which comes back at once does not overrun.
 
+use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 use core::time::Duration;
 use socket2::SockRef;
@@ -50,15 +51,21 @@ pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Soc
     }
 }
 
-/// Gives a connection back that has its turn.
+/// Gives a connection back that has its turn. One whose peer went without a byte is among them: there is nothing to be done for
+/// it, and its first read tells what it was.
 ///
 /// # Errors
 ///
-/// `UnexpectedEof` when its peer has gone meanwhile, whatever it said before: while it waited in the system's queue or for its turn,
+/// `UnexpectedEof` when its peer has gone meanwhile, and had said something: while it waited in the system's queue or for its turn,
 /// it gave up, and whatever is done for it is in vain.
 pub(super) fn still_there(socket: TcpStream) -> io::Result<TcpStream> {
     //= spec/session.md#S-39
-    if is_gone(&socket)? { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(socket) }
+    if is_gone(&socket)? && has_spoken(&socket) { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(socket) }
+}
+
+/// Whether something is there to be read, or the connection broke, which ends nothing in order.
+fn has_spoken(socket: &TcpStream) -> bool {
+    !matches!(SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]), Ok(0))
 }
 
 /// Whether the peer has ended its side or the whole connection. What the runtime knows of a socket says nothing before the

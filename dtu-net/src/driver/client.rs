@@ -258,7 +258,7 @@ async fn probes(shared: &Shared<Device>, ways: &mut [Way], tasks: &TaskTracker) 
         let (limit, linger) =
             shared.application(|inner| ((inner.link.limits().connect, inner.link.limits().linger), false));
         let way = ways.get_mut(probe.endpoint).expect("the link probes among as many endpoints as there are ways");
-        let answered = match timeout(limit, way.dial(limit)).await {
+        let answered = match timeout(limit, way.probe(limit)).await {
             Ok(Ok(road)) => {
                 road.leave(linger, tasks);
                 Ok(())

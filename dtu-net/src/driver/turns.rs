@@ -3,6 +3,7 @@
 use super::now;
 use super::shared::{Inner, Shared};
 use crate::event::Epoch;
+use crate::limits::after;
 use crate::link::Role;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -41,7 +42,7 @@ impl Turns {
                     inner.sleep(context.waker());
                     return (more, false, inner.link.poll_timeout().map(|(deadline, _)| deadline));
                 }
-                let leave_by = *self.leave_by.get_or_insert(now + inner.link.limits().linger);
+                let leave_by = *self.leave_by.get_or_insert(after(now, inner.link.limits().linger));
                 (more, left || leave_by <= now, Some(leave_by))
             });
             if over {

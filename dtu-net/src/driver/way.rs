@@ -69,6 +69,15 @@ impl Way {
         }
     }
 
+    /// Dials to see whether the endpoint is there. It is dialled next in the order that has just led to it: no WELCOME was
+    /// to come, so its absence says nothing against the address that answered.
+    pub(crate) async fn probe(&mut self, limit: Duration) -> io::Result<Road> {
+        let before = self.doubtful;
+        let road = self.dial(limit).await?;
+        self.doubtful = before.filter(|before| self.doubtful != Some(*before));
+        Ok(road)
+    }
+
     /// The server let the device in by the last connection.
     pub(crate) const fn welcomed(&mut self) {
         self.doubtful = None;
@@ -84,5 +93,67 @@ impl Road {
             Self::Tls(stream) => drop(tasks.spawn(linger(stream, limit))),
             Self::Udp(socket) => drop(socket),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve::Lookup;
+    use super::*;
+    use tokio::net::TcpListener;
+
+    const LIMIT: Duration = crate::limits::CONNECT;
+
+    #[derive(Debug)]
+    struct Always(Vec<SocketAddr>);
+
+    impl Resolve for Always {
+        fn lookup(&self, _: &str) -> Lookup {
+            let Self(addresses) = self;
+            let addresses = addresses.clone();
+            Box::pin(async { Ok(addresses) })
+        }
+    }
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        (listener, addr)
+    }
+
+    fn way(addresses: Vec<SocketAddr>) -> Way {
+        Way::new(Target::Tcp("gateway.example:1".into()), 0, None, Arc::new(Always(addresses)), Hub::new(1))
+    }
+
+    fn peer(road: io::Result<Road>) -> SocketAddr {
+        let Road::Tcp(stream) = road.unwrap() else { unreachable!("the target is TCP") };
+        stream.peer_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_address_that_answered_a_probe_is_dialled_next() {
+        let ((_first, first), (_second, second)) = (listener().await, listener().await);
+        let mut way = way(vec![first, second]);
+        for _ in 0..3 {
+            assert_eq!(peer(way.probe(LIMIT).await), first);
+        }
+        assert_eq!(peer(way.dial(LIMIT).await), first);
+        assert_eq!(peer(way.dial(LIMIT).await), second, "no WELCOME came by the first");
+        assert_eq!(peer(way.dial(LIMIT).await), first);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_against_an_address_outlives_probes_of_the_other_one_only() {
+        let ((first_listener, first), (second_listener, second)) = (listener().await, listener().await);
+        let mut way = way(vec![first, second]);
+        assert_eq!(peer(way.dial(LIMIT).await), first);
+        for _ in 0..2 {
+            assert_eq!(peer(way.probe(LIMIT).await), second);
+        }
+        drop(second_listener);
+        assert_eq!(peer(way.probe(LIMIT).await), first);
+        assert_eq!(way.doubtful, None, "it is all there is");
+        drop(first_listener);
+        assert!(way.probe(LIMIT).await.is_err());
     }
 }

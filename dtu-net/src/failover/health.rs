@@ -27,7 +27,7 @@ pub(super) struct Health {
 pub(super) struct Probes {
     /// When the next one is due; none while nobody wants to know.
     pub(super) due: Option<Instant>,
-    /// When the last one that was answered was sent.
+    /// When the last answer came.
     pub(super) answered: Option<Instant>,
     /// When the device may go back, if it answers until then.
     pub(super) back_at: Option<Instant>,

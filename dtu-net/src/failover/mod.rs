@@ -261,12 +261,12 @@ impl Failover {
             return;
         }
         health.reached(now);
-        // After a suspend nobody knows what was in between.
+        // After a suspend nobody knows what was in between. How long an answer takes is no silence.
         let unseen = |before: Instant| sent.saturating_duration_since(before) > fail_back.probe_every * 2;
         if health.probes.answered.is_none_or(unseen) {
             health.probes.back_at = None;
         }
-        health.probes.answered = Some(sent);
+        health.probes.answered = Some(now);
         let random = &mut self.random;
         let back_at = *health
             .probes

@@ -48,6 +48,7 @@ impl Verdict {
             | Cause::TurnedAway(_)
             | Cause::UnknownDevice
             | Cause::WrongProof
+            | Cause::SaidNothing
             | Cause::TooMuchBeforeRegister { .. }
             | Cause::Replaced
             | Cause::Away { .. } => Self::Failed,

@@ -112,6 +112,34 @@ impl Field {
             Self::NameLen => "the length of a name",
         }
     }
+
+    /// The table that it stands in, in the file of a retry controller, where its name does not say that.
+    pub(super) const fn table(self) -> Option<&'static str> {
+        match self {
+            Self::Base | Self::Factor | Self::Cap | Self::Jitter => Some("backoff"),
+            Self::Consecutive
+            | Self::RateWindow
+            | Self::RatePermille
+            | Self::RateMinCalls
+            | Self::OpenFor
+            | Self::Probes
+            | Self::ProbeDeadline => Some("breaker"),
+            Self::MaxAttempts
+            | Self::MaxElapsed
+            | Self::StableAfter
+            | Self::Deadline
+            | Self::AttemptTimeout
+            | Self::Concurrency
+            | Self::MaxInFlight
+            | Self::MaxJobs
+            | Self::MaxTargets
+            | Self::BudgetShare
+            | Self::BudgetBurst
+            | Self::BudgetTrickle
+            | Self::Policies
+            | Self::NameLen => None,
+        }
+    }
 }
 
 /// What the value of a field has to be.
@@ -130,6 +158,8 @@ pub enum Bound {
     NoLongerThan(Duration),
     /// No more than the other field.
     AtMostField(Field),
+    /// No less than the other field.
+    AtLeastField(Field),
     /// There, as the other field is not.
     RequiredWithout(Field),
 }
@@ -169,15 +199,22 @@ pub(crate) const fn time(
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = self.field.name();
-        match self.bound {
-            Bound::Finite => write!(f, "{field} has to be a finite number"),
-            Bound::AtLeast(least) => write!(f, "{field} has to be at least {least}"),
-            Bound::AtMost(most) => write!(f, "{field} has to be at most {most}"),
-            Bound::NoShorterThan(shortest) => write!(f, "{field} has to be at least {} ms", shortest.as_millis()),
-            Bound::NoLongerThan(longest) => write!(f, "{field} has to be at most {} ms", longest.as_millis()),
-            Bound::AtMostField(other) => write!(f, "{field} has to be at most {}", other.name()),
-            Bound::RequiredWithout(other) => write!(f, "{field} or {} has to be there", other.name()),
+        write!(f, "{} {}", self.field.name(), self.bound)
+    }
+}
+
+/// As it follows the name of a field.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finite => f.write_str("has to be a finite number"),
+            Self::AtLeast(least) => write!(f, "has to be at least {least}"),
+            Self::AtMost(most) => write!(f, "has to be at most {most}"),
+            Self::NoShorterThan(shortest) => write!(f, "has to be at least {} ms", shortest.as_millis()),
+            Self::NoLongerThan(longest) => write!(f, "has to be at most {} ms", longest.as_millis()),
+            Self::AtMostField(other) => write!(f, "has to be at most {}", other.name()),
+            Self::AtLeastField(other) => write!(f, "has to be at least {}", other.name()),
+            Self::RequiredWithout(other) => write!(f, "or {} has to be there", other.name()),
         }
     }
 }

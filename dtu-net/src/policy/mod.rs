@@ -2,7 +2,8 @@
 //!
 //! The constructors of [`Backoff`](crate::backoff::Backoff) are made for constants in code and move what does not fit. What
 //! an operator has written is not moved but told: `build` of [`BackoffSpec`], [`BreakerSpec`] and [`RetrySpec`] gives the
-//! first field that is outside of its bounds, by its name in the file, and the bound.
+//! first field that is outside of its bounds, by its name in the file, and the bound. [`ControllerSpec`] is the whole file
+//! of a [retry controller](crate::controller), with overrides for targets and operations; its errors have the whole path.
 //!
 //! With the feature `serde` each is read and written by any format. A field that is left out has its default, a field that
 //! is not known is an error.
@@ -33,12 +34,22 @@
 
 mod backoff;
 mod breaker;
+mod budget;
+mod controller;
 mod error;
+mod job;
+mod period;
+mod place;
 mod retry;
 
 pub use backoff::{BackoffSpec, FACTOR_MAX};
 pub use breaker::{BreakerSpec, RateSpec};
+pub use budget::BudgetSpec;
+pub use controller::{ControllerConfig, ControllerSpec, ProcessSpec, TargetSpec};
 pub use error::{Bound, Field, PolicyError};
+pub use job::{DelaysSpec, PolicySpec};
+pub use period::Period;
+pub use place::{Place, PlacedError};
 pub use retry::RetrySpec;
 
 pub(crate) use error::{count, time};

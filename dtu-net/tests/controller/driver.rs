@@ -6,7 +6,7 @@ use core::time::Duration;
 use dtu_net::backoff::{Backoff, Jitter};
 use dtu_net::controller::{
     Controller, Failure, FailureClass, JobError, NewJob, Outcome, Policies, Policy, RejectCause, RetryContext,
-    SchedulerConfig, Snapshot, TargetConfig, Why,
+    SchedulerConfig, Snapshot, SnapshotError, TargetConfig, Why,
 };
 use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle as Runtime;
@@ -173,6 +173,26 @@ async fn the_token_ends_everything_and_leaves_no_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_done_when_the_token_is_cancelled_counts_as_done() {
+    let token = CancellationToken::new();
+    let ends = token.clone();
+    let operation = move |_, _: Arc<()>| {
+        let ends = ends.clone();
+        async move {
+            ends.cancel();
+            Ok(7)
+        }
+    };
+    let controller: Controller<(), u32> =
+        Controller::start(SchedulerConfig::DEFAULT, policies(), operation, token).unwrap();
+    controller.add_target("a", TargetConfig::DEFAULT).unwrap();
+    let handle = controller.submit(NewJob::new("a", "read", ())).unwrap();
+    assert_eq!(handle.await, Ok(7));
+    controller.stopped().await;
+    assert_eq!((controller.ledger().done, controller.snapshot(WALL).len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutting_down_waits_for_what_is_in_flight_and_no_longer_than_the_grace() {
     let (controller, _world, token) = begin(SchedulerConfig::DEFAULT);
     let began = Instant::now();
@@ -204,7 +224,9 @@ async fn a_controller_goes_on_from_the_snapshot_of_another() {
     let (second, world, _token) = begin(SchedulerConfig::DEFAULT);
     let mut events = second.events();
     let other: Snapshot<Do> = snapshot.clone();
-    second.restore(WALL + SECOND, snapshot).unwrap();
+    let back = second.restore(WALL - SECOND, snapshot).unwrap_err();
+    assert_eq!((back.error, &back.snapshot), (SnapshotError::TakenAt { ahead: SECOND }, &other));
+    second.restore(WALL + SECOND, back.snapshot).unwrap();
     assert!(second.restore(WALL, other.clone()).is_err_and(|rejected| rejected.snapshot == other));
     let claimed = second.claim(repeatable.id()).unwrap();
     assert_eq!(claimed.await, Ok(2));

@@ -7,6 +7,7 @@
 
 mod bench;
 mod budget;
+mod crash;
 #[cfg(feature = "tokio")]
 mod driver;
 mod fairness;

@@ -326,7 +326,7 @@ impl Model {
             next.add_target(self.now, TARGETS[*target], target_config()).unwrap();
         }
         let snapshot: Snapshot<u32> = serde_json::from_slice(&bytes).unwrap();
-        let passed = snapshot.down(wall + down);
+        let passed = snapshot.down(wall + down).unwrap();
         assert_eq!(passed, down);
         next.restore(self.now, passed, snapshot).unwrap();
         self.scheduler = next;

@@ -264,6 +264,22 @@ fn a_breaker_that_opens_holds_back_its_target_and_lets_a_probe_through() {
 }
 
 #[test]
+fn a_target_that_hangs_opens_its_breaker_by_timeouts_and_jobs_past_their_deadline_do_not() {
+    for deadline in [None, Some(10 * SECOND)] {
+        let mut bench = Bench::new(PLAIN);
+        for _ in 0..5 {
+            let job = NewJob::new("a", "read", 0).repeatable();
+            bench.submit(deadline.map_or(job.clone(), |deadline| job.deadline(deadline)));
+        }
+        assert_eq!(bench.starts().len(), 5);
+        bench.advance(10 * SECOND);
+        let state = bench.scheduler.breaker("a").unwrap().state(bench.now);
+        let opened = BreakerState::Open { until: bench.now + 30 * SECOND };
+        assert_eq!(state, if deadline.is_none() { opened } else { BreakerState::Closed });
+    }
+}
+
+#[test]
 fn a_breaker_closed_by_hand_is_asked_again() {
     let mut bench = Bench::new(PLAIN);
     let breaker = std::sync::Arc::clone(bench.scheduler.breaker("a").unwrap());

@@ -92,8 +92,10 @@ fn the_time_that_the_process_was_down_counts_against_deadlines() {
     let expired = |number| (JobId::from_number(number), Outcome::Expired);
     assert_eq!(outcomes, [expired(4), expired(5), expired(3), (JobId::from_number(2), Outcome::InDoubt)]);
     let snapshot = busy().scheduler.snapshot(busy().now, WALL);
-    assert_eq!(snapshot.down(WALL + SECOND), SECOND);
-    assert_eq!(snapshot.down(WALL - SECOND), Duration::ZERO, "a wall clock that went back");
+    assert_eq!(
+        (snapshot.taken_at(), snapshot.down(WALL), snapshot.down(WALL + SECOND)),
+        (WALL, Ok(Duration::ZERO), Ok(SECOND))
+    );
     assert_eq!((snapshot.version(), snapshot.len(), snapshot.is_empty()), (VERSION, 5, false));
 }
 
@@ -141,6 +143,39 @@ fn a_snapshot_cut_anywhere_is_an_error() {
         assert!(cut.unwrap_err().is_eof(), "{len}");
     }
     assert!(serde_json::from_slice::<Snapshot<u32>>(&bytes).is_ok());
+}
+
+/// TOML marks no end.
+#[test]
+fn a_snapshot_without_its_last_tables_is_an_error() {
+    let text = toml::to_string(&busy().scheduler.snapshot(busy().now, WALL)).unwrap();
+    let is_taken = |text: &str| {
+        let Ok(snapshot) = toml::from_str::<Snapshot<u32>>(text) else { return false };
+        let mut bench = Bench::new(PLAIN);
+        bench.scheduler.restore(bench.now, SECOND, snapshot).is_ok()
+    };
+    assert!(is_taken(&text));
+    let tables: Vec<_> = text.match_indices("\n[").map(|(at, _)| at + 1).collect();
+    assert!(tables.len() > 20);
+    for at in tables {
+        assert!(!is_taken(&text[..at]), "{}", &text[at..]);
+    }
+}
+
+#[test]
+fn a_wall_clock_that_went_back_is_told_and_loses_nothing() {
+    let snapshot: Snapshot<u32> = serde_json::from_value(value(&busy())).unwrap();
+    let error = SnapshotError::TakenAt { ahead: SECOND };
+    assert_eq!(snapshot.down(WALL - SECOND), Err(error));
+    assert_eq!(error.to_string(), "`taken_at_ns` is 1000 ms ahead of the clock");
+    assert_eq!(snapshot.down(snapshot.taken_at()), Ok(Duration::ZERO), "how it is taken up all the same");
+    // One that jumps ahead ends what has a deadline, and tells it.
+    let mut bench = Bench::new(PLAIN);
+    bench.scheduler.restore(bench.now, snapshot.down(Duration::MAX).unwrap(), snapshot).unwrap();
+    let ended = core::iter::from_fn(|| bench.outcome()).count() as u64;
+    let ledger = bench.scheduler.ledger();
+    assert!(ledger.balances());
+    assert_eq!((ended, ledger.pending, ledger.expired), (5, 1, 3), "job 1 has no deadline");
 }
 
 #[test]
@@ -229,8 +264,8 @@ fn contradictions_name_the_job_and_the_field() {
         let mut changed = whole.clone();
         changed.pointer_mut(list).unwrap().as_array_mut().unwrap().pop();
         let lost = restore(&changed, SECOND).err();
-        // What was told may be missing, what waits may not.
-        assert_eq!(lost, (list == "/work/jobs").then_some(SnapshotError::Ledger), "{list}");
+        let untold = SnapshotError::Untold { found: 0, expected: 1 };
+        assert_eq!(lost, Some(if list == "/work/jobs" { SnapshotError::Ledger } else { untold }), "{list}");
     }
 }
 

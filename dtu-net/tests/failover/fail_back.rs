@@ -151,17 +151,105 @@ fn the_probes_of_a_fleet_do_not_keep_step() {
 
 #[test]
 fn after_a_jump_of_the_clock_the_endpoint_has_to_hold_anew() {
+    // Suspended for an hour, and for a little more than two probes: nobody has seen what was in between.
+    for jump in [3_600 * SECOND, 21 * SECOND] {
+        let mut now = start();
+        let mut failover = on_backup(back(60 * SECOND, Duration::ZERO, 10 * SECOND), 1, now);
+        assert_eq!(probe(&mut failover, &mut now, true), None);
+        now += jump;
+        let late = failover.poll_probe(now).unwrap();
+        failover.handle_probe(now, late, true);
+        assert_eq!(failover.poll_fail_back(), None);
+        let jumped = now;
+        while probe(&mut failover, &mut now, true).is_none() {}
+        assert!(now - jumped >= 60 * SECOND, "{jump:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_on_its_way_back_goes_back_all_the_same() {
     let mut now = start();
-    let mut failover = on_backup(back(60 * SECOND, Duration::ZERO, 10 * SECOND), 1, now);
-    assert_eq!(probe(&mut failover, &mut now, true), None);
-    // Suspended for an hour: nobody has seen what was in between.
-    now += 3_600 * SECOND;
-    let late = failover.poll_probe(now).unwrap();
-    failover.handle_probe(now, late, true);
-    assert_eq!(failover.poll_fail_back(), None);
-    let jumped = now;
+    let mut config = back(Duration::ZERO, Duration::ZERO, SECOND);
+    config.pause = PAUSE.stable_after(Duration::ZERO);
+    let mut failover = on_backup(config, 1, now);
     while probe(&mut failover, &mut now, true).is_none() {}
-    assert!(now - jumped >= 60 * SECOND);
+    failover.handle_lost(now, Verdict::Broke);
+    assert_eq!(failover.choose(now), 0, "and not once more to the one that broke, though it had held");
+}
+
+/// Whether the next failure of the endpoint opens its breaker at once, as one that is half-open does; two open a closed one.
+fn is_half_open(failover: &mut Failover, now: Instant, endpoint: usize) -> bool {
+    failover.handle_lost(now, Verdict::None);
+    while failover.choose(now) != endpoint {
+        failover.handle_lost(now, Verdict::Failed);
+    }
+    failover.handle_lost(now, Verdict::Failed);
+    failover.available_at(now + 2 * SECOND) > now + 2 * SECOND
+}
+
+/// Pauses of a second, and breakers that two failures open for 100 s.
+fn with_breaker(mut config: FailoverConfig) -> FailoverConfig {
+    config.pause = Backoff::fixed(SECOND);
+    config.breaker = BreakerConfig::DEFAULT.consecutive(2).unwrap().open_for(100 * SECOND).unwrap();
+    config
+}
+
+#[test]
+fn a_try_that_says_nothing_gives_its_place_in_the_breaker_back() {
+    for verdict in [Verdict::Local, Verdict::None, Verdict::Unwanted(SECOND)] {
+        let mut now = start();
+        let mut failover = Failover::new(&plan(&[(0, 1)], with_breaker(FailoverConfig::DEFAULT)), 1, now);
+        for _ in 0..2 {
+            failover.choose(now);
+            failover.handle_lost(now, Verdict::Failed);
+        }
+        now += 100 * SECOND;
+        failover.choose(now);
+        failover.handle_lost(now, verdict);
+        now += 3 * SECOND;
+        failover.choose(now);
+        failover.handle_answered(now);
+        assert!(!is_half_open(&mut failover, now, 0), "{verdict:?}: WELCOME has closed it");
+    }
+}
+
+#[test]
+fn a_probe_that_is_forgotten_gives_its_place_in_the_breaker_back() {
+    let mut now = start();
+    let mut failover = on_backup(with_breaker(back(60 * SECOND, Duration::ZERO, SECOND)), 1, now);
+    assert_eq!(probe(&mut failover, &mut now, false), None);
+    // The breaker of the first is open, and the probe after its time is the one that it admits.
+    now = failover.poll_timeout().unwrap();
+    let under_way = failover.poll_probe(now).unwrap();
+    failover.handle_lost(now, Verdict::Failed);
+    failover.handle_probe(now, under_way, true);
+    assert_eq!(failover.choose(now), 0);
+    failover.handle_answered(now);
+    failover.handle_lost(now, Verdict::None);
+    assert_eq!(failover.choose(now), 0);
+    failover.handle_lost(now, Verdict::Failed);
+    now += 2 * SECOND;
+    assert_eq!(failover.choose(now), 0, "one failure does not open what WELCOME has closed");
+}
+
+#[test]
+fn answers_that_take_longer_than_the_time_between_probes_lead_back_all_the_same() {
+    let mut now = start();
+    let mut failover = on_backup(back(5 * SECOND, Duration::ZERO, SECOND), 1, now);
+    let mut first = None;
+    loop {
+        now = failover.poll_timeout().unwrap();
+        let probe = failover.poll_probe(now).unwrap();
+        // As over TLS on a slow network.
+        now += 4 * SECOND;
+        failover.handle_probe(now, probe, true);
+        let first = *first.get_or_insert(now);
+        if failover.poll_fail_back() == Some(0) {
+            assert!(now - first >= 5 * SECOND, "{:?}", now - first);
+            return;
+        }
+        assert!(now - first < 20 * SECOND, "it goes back at last");
+    }
 }
 
 #[test]

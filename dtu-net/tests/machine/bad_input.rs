@@ -1,10 +1,13 @@
 //! Peers that break the rules: each is named, answered and counted, and the session outlives the connection.
 
 use crate::pair::{
-    DEVICE, FRESH, SECOND, SERVER, ack, close, config, consume, data, delivered, events, frame, handshake, hear,
-    messages, numbered, pieces, refuse, register, registering, said, send, sent, serving, skip, start, states,
+    DEVICE, FRESH, Pair, SECOND, SERVER, ack, close, config, consume, data, delivered, events, frame, handshake, hear,
+    messages, numbered, pass, pieces, refuse, register, registering, said, send, sent, serving, skip, start, states,
     welcomed,
 };
+use core::time::Duration;
+use dtu_net::adaptive::{AdaptiveHeartbeat, FLOOR, Learned, MAXIMUM};
+use dtu_net::limits::HEARTBEAT_MAX;
 use dtu_net::link::Role;
 use dtu_net::{Carrier, Cause, Epoch, Handshake, HandshakeEvent, Limits, Link, State, Timer, Violation};
 use dtu_proto::Message;
@@ -315,4 +318,77 @@ fn the_session_outlives_every_breach() {
     }
     assert_eq!((server.state(), server.counters().connected), (State::Connected, 6));
     assert_eq!(sent(&mut server, epoch, now).last(), said(&[data(0, b"kept")]).last());
+}
+
+/// Every time as long as can be, as for "never".
+fn endless(heartbeat: Duration) -> Limits {
+    let mut limits = Limits::default();
+    for time in [
+        &mut limits.connect,
+        &mut limits.identify,
+        &mut limits.penalty,
+        &mut limits.unwanted,
+        &mut limits.inter_byte,
+        &mut limits.frame,
+        &mut limits.probe_timeout,
+        &mut limits.resend,
+        &mut limits.resend_max,
+        &mut limits.retention,
+        &mut limits.linger,
+    ] {
+        *time = Duration::MAX;
+    }
+    limits.heartbeat = heartbeat;
+    limits
+}
+
+#[test]
+fn times_without_end_lead_no_link_out_of_the_clock() {
+    let now = start();
+    // More than the longest heartbeat is one that no device takes.
+    let mut pair = Pair::with(endless(HEARTBEAT_MAX));
+    for link in ["up", "down"] {
+        send(&mut pair.device, link);
+        send(&mut pair.server, link);
+    }
+    pair.carry_up();
+    pair.carry_down();
+    let mut config = config();
+    config.limits = endless(Duration::MAX);
+    let (mut device, epoch) = registering(config, Carrier::Stream, now);
+    // A frame that is not whole, and then nothing.
+    device.handle_bytes(epoch, now, &frame(&refuse(RefuseCode::BUSY, u32::MAX, ""))[..9]);
+    let (mut server, epoch) = serving(endless(Duration::MAX), Carrier::Stream, now);
+    server.handle_bytes(epoch, now, &frame(&ack(0))[..9]);
+    let mut stranger = Handshake::new(Arc::new(endless(Duration::MAX)), Carrier::Stream, 0, now);
+    assert!(stranger.poll_timeout().is_some_and(|(at, _)| at > now));
+    stranger.refuse(now, RefuseCode::UNAUTHORIZED, Duration::MAX);
+    let hour = now + 3_600 * SECOND;
+    stranger.handle_timeout(hour);
+    assert!(!stranger.is_over(), "its penalty has no end");
+    for link in [&mut pair.device, &mut device] {
+        pass(link, hour);
+        assert!(link.poll_timeout().is_some_and(|(at, _)| at > hour));
+    }
+    for link in [&mut pair.server, &mut server] {
+        pass(link, hour);
+        assert!(link.poll_timeout().is_some_and(|(at, _)| at > hour));
+    }
+}
+
+#[test]
+fn a_file_of_what_was_learned_may_hold_any_time() {
+    let now = start();
+    let longest = Duration::MAX;
+    for (good, bad) in [(Some(longest), None), (None, Some(longest)), (Some(longest - SECOND), Some(longest))] {
+        let mut config = config();
+        config.adaptive = Some(AdaptiveHeartbeat::default());
+        let (mut device, epoch) = welcomed(config, Carrier::Stream, now);
+        device.remember(now, Learned { good, bad, ..Learned::default() });
+        let (at, _) = device.poll_timeout().unwrap();
+        device.handle_timeout(at);
+        pieces(&mut device, epoch, at);
+        hear(&mut device, epoch, at, &ack(0));
+        assert!((FLOOR..=MAXIMUM).contains(&device.heartbeat_interval()), "{good:?} {bad:?}");
+    }
 }

@@ -8,6 +8,7 @@ use core::time::Duration;
 use dtu_net::{Carrier, Cause, Event, Handshake, HandshakeEvent, Limits, Link, State, Timer, Violation};
 use dtu_proto::message::{CloseCode, RefuseCode, Register, Resume, kind};
 use dtu_proto::{Malformed, Message};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -178,12 +179,32 @@ fn dirt_in_front_of_register_is_no_fault() {
 fn a_transport_that_ends_before_register_is_told_once() {
     let now = crate::pair::start();
     let mut handshake = opening(now);
+    handshake.handle_bytes(now, &[0xd7]);
     handshake.handle_disconnected(Cause::Disconnected);
     handshake.handle_disconnected(Cause::Disconnected);
     handshake.handle_bytes(now, &frame(&register(FRESH)));
     assert_eq!(handshake.poll_event(), Some(HandshakeEvent::Over(Cause::Disconnected)));
     assert_eq!(handshake.poll_event(), None);
     assert_eq!(answer(&mut handshake), []);
+}
+
+#[test]
+fn who_leaves_without_a_byte_is_told_apart_from_who_broke() {
+    for (cause, told) in [
+        (Cause::Disconnected, Cause::SaidNothing),
+        (Cause::Transport(ErrorKind::ConnectionReset), Cause::Transport(ErrorKind::ConnectionReset)),
+    ] {
+        let mut handshake = opening(crate::pair::start());
+        handshake.handle_disconnected(cause);
+        assert_eq!(handshake.poll_event(), Some(HandshakeEvent::Over(told)));
+    }
+    // It had said all: the server was slow to answer.
+    let now = crate::pair::start();
+    let mut handshake = opening(now);
+    handshake.handle_bytes(now, &frame(&register(FRESH)));
+    assert!(matches!(handshake.poll_event(), Some(HandshakeEvent::Register(_))));
+    handshake.handle_disconnected(Cause::Disconnected);
+    assert_eq!(handshake.poll_event(), Some(HandshakeEvent::Over(Cause::Disconnected)));
 }
 
 #[test]

@@ -116,6 +116,22 @@ async fn who_gave_up_before_its_turn_costs_no_work() {
 }
 
 #[tokio::test]
+async fn who_only_looks_whether_the_server_is_there_is_told_apart() {
+    let server = serve(ServerConfig::default());
+    let mut events = server.events();
+    // One is gone before its turn, and one while it is waited for.
+    drop(std::net::TcpStream::connect(server.local_addr()).unwrap());
+    assert_eq!(next_refused(&mut events).await.cause, Cause::SaidNothing);
+    let looks = std::net::TcpStream::connect(server.local_addr()).unwrap();
+    while server.counters().unidentified == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(looks);
+    assert_eq!(next_refused(&mut events).await.cause, Cause::SaidNothing);
+    assert_eq!((server.counters().sessions, server.counters().refused), (0, 2));
+}
+
+#[tokio::test]
 async fn a_device_that_flaps_is_held_off_and_others_are_not() {
     let mut config = ServerConfig::default();
     config.flapping = Some(Flapping { burst: 2, every: Duration::from_secs(3600) });

@@ -157,6 +157,17 @@ async fn when_all_are_dead_the_tries_stay_within_the_bound_of_the_link_and_go_to
     assert_eq!(used, [true; 3]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_primary_that_stays_dead_is_not_gone_back_to() {
+    let backup = serve(ServerConfig::default());
+    let client = start(in_order(&[nobody().await, backup.local_addr()]), config(device("m")));
+    let mut events = client.events();
+    crate::reach(client.session(), State::Connected).await;
+    while events.try_recv().is_ok() {}
+    let left = tokio::time::timeout(Duration::from_secs(20), cause(&mut events)).await;
+    assert!(left.is_err(), "{left:?}");
+}
+
 #[tokio::test]
 async fn equal_servers_share_the_devices() {
     let (left, right) = (serve(ServerConfig::default()), serve(ServerConfig::default()));

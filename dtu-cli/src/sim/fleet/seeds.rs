@@ -39,7 +39,7 @@ impl fmt::Display for Seeds {
         let figure = |ratio: Option<f64>| ratio.map_or("none".to_owned(), |ratio| format!("{ratio:.3}"));
         writeln!(
             f,
-            "that is the worst of {} seeds; 99.9 % / ideal: best {}, median {}, worst {}",
+            "the worst of {} seeds; 99.9 % / ideal: best {}, median {}, worst {}",
             self.seeds,
             figure(self.best_ratio),
             figure(self.median_ratio),

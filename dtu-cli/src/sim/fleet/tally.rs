@@ -64,6 +64,11 @@ impl Tally {
         }
     }
 
+    /// How many are connected.
+    pub(super) const fn up(&self) -> usize {
+        self.connected
+    }
+
     /// Since when each device has been connected, the first one first; who is not is missing.
     pub(super) fn back(&self) -> Vec<u64> {
         let mut back: Vec<u64> = self.of.iter().map(|of| of.since).filter(|since| *since != NEVER).collect();

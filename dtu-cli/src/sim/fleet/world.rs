@@ -18,6 +18,9 @@ use std::time::Instant;
 /// The first part of a device's id; its number follows.
 const ID: &str = "sim-";
 
+/// After how many events somebody may look: some ten milliseconds.
+const LOOK: u32 = 20_000;
+
 /// What never comes.
 pub(super) const NEVER: u64 = u64::MAX;
 
@@ -137,8 +140,9 @@ impl World {
         self.plan(model.returns_at(), 0, What::Returns);
     }
 
-    /// Runs to the end.
-    pub(super) fn run(&mut self) {
+    /// Runs to the end, and lets `look` look now and then.
+    pub(super) fn run(&mut self, mut look: impl FnMut(&Self)) {
+        let mut until_look = LOOK;
         let returns_at = self.model.returns_at();
         let end = returns_at + self.model.after.unwrap_or(MOST);
         while let Some((at, event)) = self.wheel.next() {
@@ -153,6 +157,11 @@ impl World {
                 self.tidy();
             }
             self.step(at, event);
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK;
+                look(self);
+            }
         }
     }
 

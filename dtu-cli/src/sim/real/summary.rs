@@ -42,18 +42,18 @@ pub(super) struct Summary {
     up: u64,
     away: u64,
     never_up: u64,
-    first_up_ms: Percentiles,
+    first_up_ms: Option<Percentiles>,
     /// How often a device came back, and how long that took.
     recoveries: u64,
-    recovery_ms: Percentiles,
+    recovery_ms: Option<Percentiles>,
     /// Links that were up and broke, by cause.
     lost: ByCause,
     dials: Dials,
     /// Dials that came to nothing, by cause; and those that the server refused, by its code.
     failed: ByCause,
     refused: ByCause,
-    acked_ms: Percentiles,
-    round_trip_ms: Percentiles,
+    acked_ms: Option<Percentiles>,
+    round_trip_ms: Option<Percentiles>,
     ledger: Total,
     missed_events: u64,
     /// Of this process, with all devices.
@@ -125,15 +125,15 @@ impl fmt::Display for Summary {
             writeln!(f, "  outage      {outage} s")?;
         }
         writeln!(f, "  up          {} at the end, {} away, {} of them never up", self.up, self.away, self.never_up)?;
-        self.times(f, "first up", &self.first_up_ms)?;
+        self.times(f, "first up", self.first_up_ms)?;
         self.causes(f, "lost", &self.lost)?;
         writeln!(f, "  recoveries  {}", self.recoveries)?;
-        self.times(f, "recovery", &self.recovery_ms)?;
+        self.times(f, "recovery", self.recovery_ms)?;
         writeln!(f, "  dials       {:.2} a device, at most {}", dials.mean, dials.max)?;
         self.causes(f, "failed", &self.failed)?;
         self.causes(f, "refused", &self.refused)?;
-        self.times(f, "to the ACK", &self.acked_ms)?;
-        self.times(f, "round trip", &self.round_trip_ms)?;
+        self.times(f, "to the ACK", self.acked_ms)?;
+        self.times(f, "round trip", self.round_trip_ms)?;
         let Total { taken, acked, expired, refused, abandoned, pending, off } = ledger;
         writeln!(f, "  ledger      {taken} taken = {acked} acked + {expired} expired")?;
         writeln!(f, "              + {refused} refused + {abandoned} abandoned + {pending} pending")?;
@@ -156,10 +156,8 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
-    fn times(&self, f: &mut fmt::Formatter<'_>, name: &str, times: &Percentiles) -> fmt::Result {
-        if *times == Percentiles::default() {
-            return writeln!(f, "  {name:<12}none");
-        }
+    fn times(&self, f: &mut fmt::Formatter<'_>, name: &str, times: Option<Percentiles>) -> fmt::Result {
+        let Some(times) = times else { return writeln!(f, "  {name:<12}none") };
         let [p50, p99, max] = [times.p50, times.p99, times.max].map(milliseconds);
         writeln!(f, "  {name:<12}half in {p50} ms, 99 of 100 in {p99} ms, all in {max} ms")
     }
@@ -205,7 +203,7 @@ mod tests {
         assert!(all.holds(), "{all}");
         assert_eq!(all.dials, Dials { total: 7, mean: 3.5, max: 5 });
         assert_eq!((all.ledger.taken, all.ledger.acked, all.ledger.expired, all.up), (6, 4, 2, 2));
-        assert!((all.round_trip_ms.max - 4.0).abs() < 1e-9);
+        assert!((all.round_trip_ms.unwrap().max - 4.0).abs() < 1e-9);
         type Change = fn(&mut Story);
         let changes: [(&str, Change); 6] = [
             ("away", |story| story.up_at_end = false),
@@ -253,7 +251,7 @@ mod tests {
         (summary.seed, summary.devices, summary.rate) = (u64::MAX, 1_000_000, 0.333);
         (summary.up, summary.away, summary.never_up) = (1_000_000, 1_000_000, 1_000_000);
         let times = Percentiles { p50: 86_400_000.0, p99: 86_400_000.0, max: 86_400_000.0 };
-        (summary.recovery_ms, summary.acked_ms) = (times, times);
+        (summary.recovery_ms, summary.acked_ms) = (Some(times), Some(times));
         let most = 999_999_999;
         summary.ledger =
             Total { taken: most, acked: most, expired: most, refused: most, abandoned: most, pending: most, off: most };

@@ -201,9 +201,14 @@ impl<T: Send + Sync + 'static, R: Send + 'static> Controller<T, R> {
     /// clock shows now. See [`Scheduler::restore`].
     ///
     /// # Errors
-    /// Nothing is taken up, and the snapshot is given back.
+    /// Nothing is taken up, and the snapshot is given back. After [`SnapshotError::TakenAt`](super::SnapshotError::TakenAt)
+    /// it can be taken up as if no time had passed, with [`Snapshot::taken_at`] for `wall`.
     pub fn restore(&self, wall: Duration, snapshot: Snapshot<T>) -> Result<(), RejectedSnapshot<T>> {
-        let down = snapshot.down(wall);
+        // One of another version is refused as such.
+        let down = match snapshot.down(wall) {
+            Ok(down) => down,
+            Err(error) => return Err(RejectedSnapshot { error, snapshot }),
+        };
         let restored = self.shared.change(|inner| inner.scheduler.restore(now(), down, snapshot.map(Arc::new)));
         restored.map_err(|RejectedSnapshot { error, snapshot }| RejectedSnapshot {
             error,

@@ -73,7 +73,7 @@ fn first_bytes_without_room_come_again_doubling_the_time() {
 #[test]
 fn a_fleet_that_is_back_lies_in_the_order_of_its_deadlines_with_all_that_is_its_own() {
     let mut world = World::new(model(200));
-    world.run();
+    world.run(|_| {});
     assert!(world.is_tidy && world.tally.all_since.is_some());
     // Half a heartbeat later the order has turned by half; nothing happens between that and what is looked at.
     let until = world.now + 15 * SECOND;
@@ -104,7 +104,7 @@ fn a_fleet_that_is_back_lies_in_the_order_of_its_deadlines_with_all_that_is_its_
 fn delays_of_others_begin_anew_after_a_success() {
     for policy in [Policy::AsyncNats, Policy::Grpc, Policy::AwsFullJitter] {
         let mut world = World::new(Model { policy, after: None, ..model(50) });
-        world.run();
+        world.run(|_| {});
         assert!(world.tally.all_since.is_some(), "{policy:?}");
         assert!(world.tries.iter().all(|tries| tries.is_new()), "{policy:?}");
     }

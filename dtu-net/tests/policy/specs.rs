@@ -1,5 +1,4 @@
 //! Policies that contradict themselves: each gives an error that names the field and the bound.
-#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect fails")]
 
 use core::time::Duration;
 use dtu_net::backoff::{Backoff, Jitter, LONGEST, SHORTEST};
