@@ -65,8 +65,13 @@ fn main() -> io::Result<()> {
         return serve_on(runtime, async { start_sessions(config) });
     }
     let sockets = usize::try_from(raise_open_files()?.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
-    let process =
-        ServerProcess::start_as(&["--serve", "--burn", &args.burn.to_string(), "--workers", &args.workers.to_string()])?;
+    let process = ServerProcess::start_as(&[
+        "--serve",
+        "--burn",
+        &args.burn.to_string(),
+        "--workers",
+        &args.workers.to_string(),
+    ])?;
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         println!("{} us besides for each, {} threads", args.burn, args.workers);
         let begin = Mark::now(&process)?;
