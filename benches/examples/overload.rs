@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_millis(1);
 /// Devices that come one after the other while the capacity is measured: as many as a server always lets wait.
 const CALM: usize = 64;
 
+/// Different devices, fewer than a server has sessions for. The next after them is the first again.
+const DEVICES: usize = 60_000;
+
 /// Files that a process opens besides its sockets.
 const OTHER_FILES: u64 = 100;
 
@@ -152,7 +155,7 @@ async fn calm(process: &ServerProcess, time: Duration) -> io::Result<usize> {
         .map(|first| async move {
             let mut let_in = 0;
             while Instant::now() < end {
-                Registered::connect(address, first + CALM * let_in).await?;
+                Registered::connect(address, (first + CALM * let_in) % DEVICES).await?;
                 let_in += 1;
             }
             Ok(let_in)
@@ -183,7 +186,7 @@ impl Seen {
             Ok(Ok(waited)) => return self.let_in.push(waited),
             Ok(Err(error)) => match Busy::of(&error) {
                 Some(busy) => format!("refused: {}", busy.bound),
-                None => format!("failed: {}", error.kind()),
+                None => format!("failed: {error}"),
             },
             Err(_) => String::from("gave up"),
         };
@@ -212,7 +215,7 @@ async fn flood(
             _ = ticks.tick() => {
                 let due = begin.began.elapsed().as_secs_f64() * rate;
                 while (seen.dialled as f64) < due {
-                    let number = seen.dialled;
+                    let number = seen.dialled % DEVICES;
                     seen.dialled += 1;
                     if coming.len() >= sockets {
                         *seen.ends.entry(String::from("no descriptor to dial")).or_default() += 1;

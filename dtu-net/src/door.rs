@@ -62,8 +62,8 @@ pub const REFUSING: u32 = 16;
 /// How many may be refused at once before that counts. A fleet that comes back is told its appointments without delay.
 pub const REFUSED_AT_ONCE: u32 = 20_000;
 
-/// How far refusing may be ahead of its part of the time.
-const AHEAD: Duration = REFUSE_COST.saturating_mul(REFUSING).saturating_mul(REFUSED_AT_ONCE);
+/// How far refusing may be ahead of its part of the time, whatever is asked for.
+const AHEAD_MAX: Duration = Duration::from_secs(3600);
 
 /// How long nobody is accepted when refusing has had its part, so that it is not stopped for each of them.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -89,6 +89,8 @@ pub struct DoorLimits {
     pub max_unidentified: usize,
     /// See [`HINT_MAX`].
     pub hint_max: Duration,
+    /// See [`REFUSED_AT_ONCE`].
+    pub refused_at_once: u32,
 }
 
 impl Default for DoorLimits {
@@ -99,6 +101,7 @@ impl Default for DoorLimits {
             min_waiting: MIN_WAITING,
             max_unidentified: MAX_UNIDENTIFIED,
             hint_max: HINT_MAX,
+            refused_at_once: REFUSED_AT_ONCE,
         }
     }
 }
@@ -174,14 +177,20 @@ impl Door {
     /// A connection was refused for another reason than [`handle_arrival`](Self::handle_arrival) gave, without work on it.
     pub fn handle_refused(&mut self, now: Instant) {
         // However many are refused although nobody was to be accepted, a pause is no longer than that.
-        let most = now + AHEAD + REFUSE_COST * REFUSING;
+        let most = now + self.ahead() + REFUSE_COST * REFUSING;
         self.even = (self.even.max(now) + REFUSE_COST * REFUSING).min(most);
     }
 
     /// Until when nobody is to be accepted, as refusing has had its part of the time. `None` when whoever is there may be accepted.
     #[must_use]
     pub fn refuses_from(&self, now: Instant) -> Option<Instant> {
-        (self.even.saturating_duration_since(now) > AHEAD).then(|| self.even - AHEAD + PAUSE)
+        let ahead = self.ahead();
+        (self.even.saturating_duration_since(now) > ahead).then(|| self.even - ahead + PAUSE)
+    }
+
+    /// How far refusing may be ahead of its part of the time.
+    fn ahead(&self) -> Duration {
+        (REFUSE_COST * REFUSING).saturating_mul(self.limits.refused_at_once).min(AHEAD_MAX)
     }
 
     /// The server works on one that waited: from now on it waits for its peer.

@@ -302,6 +302,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::REFUSED_AT_ONCE;
     use core::net::Ipv4Addr;
 
     fn entrance(max_connections: usize, max_per_address: Option<usize>) -> Arc<Entrance> {
@@ -364,5 +365,40 @@ mod tests {
         assert_eq!(entrance.count(), (2, 0));
         drop((place, refused));
         assert_eq!(entrance.count(), (0, 0));
+    }
+
+    #[test]
+    fn who_is_called_has_one_turn_and_half_of_them_left_are_told_once() {
+        let entrance = Arc::new(Entrance::new(1_000, None, DoorLimits::default(), now()));
+        let mut places: Vec<Place> = (0..CALLED + 1).map(|_| entrance.enter(address(1)).expect("room")).collect();
+        let told = |entrance: &Entrance| {
+            let mut told = core::pin::pin!(entrance.few_are_called());
+            told.as_mut().poll(&mut core::task::Context::from_waker(core::task::Waker::noop())).is_ready()
+        };
+        let uncalled = places.pop().expect("one more than are called");
+        places.iter_mut().for_each(Place::call);
+        places.iter_mut().for_each(Place::call);
+        assert_eq!((entrance.called(), waiting(&entrance), told(&entrance)), (CALLED, CALLED + 1, false));
+        let half = places.split_off(CALLED / 2 + 1);
+        for mut place in half {
+            place.begin();
+            place.begin();
+        }
+        drop(uncalled);
+        assert_eq!((entrance.called(), told(&entrance)), (CALLED / 2 + 1, false));
+        places.pop();
+        assert_eq!((entrance.called(), told(&entrance), told(&entrance)), (CALLED / 2, true, false));
+        drop(places);
+        assert_eq!((entrance.called(), entrance.count(), told(&entrance)), (0, (0, 0), false));
+    }
+
+    #[test]
+    fn a_refusal_at_any_bound_takes_its_part_of_the_time() {
+        let entrance = entrance(0, None);
+        let refused = (0..2 * REFUSED_AT_ONCE).find(|_| {
+            assert_eq!(bound(entrance.enter(address(1))), Some(Bound::Connections));
+            entrance.refuses_from().is_some()
+        });
+        assert!(refused >= Some(REFUSED_AT_ONCE), "{refused:?}");
     }
 }
