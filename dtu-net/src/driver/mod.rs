@@ -37,6 +37,7 @@ pub mod client;
 mod dial;
 mod endpoints;
 mod entrance;
+mod front;
 mod hub;
 mod linger;
 mod own_streams;

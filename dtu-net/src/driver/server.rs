@@ -1,10 +1,11 @@
 //! Accept, identify, session: a server for devices.
 
-use super::accept::{self, accept, still_there, turn_away};
-use super::entrance::{Entrance, Place, TurnedAway};
+use super::accept;
+use super::entrance::{Entrance, TurnedAway};
+use super::front::Front;
 use super::hub::{Hub, LinkEvent};
 use super::now;
-use super::reception::{Connection, Ends, House};
+use super::reception::{Ends, House};
 use super::registry::{Flapping, Registry};
 use super::session::Session;
 use super::udp;
@@ -14,15 +15,14 @@ use crate::keys::KeyStore;
 use crate::limits::{Limits, MAX_DATAGRAM};
 use core::fmt;
 use core::net::SocketAddr;
-use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::io;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{broadcast, mpsc};
-use tokio::task::{unconstrained, yield_now};
+use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,10 +52,6 @@ const LAST_SWEEP: Duration = Duration::from_millis(50);
 
 /// Into how many parts the time of a drain is cut, at most.
 const DRAIN_STEPS: u32 = 1000;
-
-/// Connections that are accepted in a row before others have their turn. The task that accepts has one turn in the time that all
-/// that wait to be served take, so it has to take as many as come in that time.
-const ACCEPT_BATCH: usize = 1024;
 
 /// Where a [`Server`] listens. A device may come by either and goes on in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -250,15 +246,15 @@ impl Server {
             tasks.spawn(udp::server::Door::new(socket, house, connections, tasks.clone()).run());
         }
         let accepting = cancel.child_token();
-        let front = Front {
-            house: Arc::clone(&house),
-            connections: Arc::clone(&connections),
-            tasks: tasks.clone(),
-            accepting: accepting.clone(),
-            #[cfg(feature = "tls")]
-            tls: config.tls,
-        };
         if let Some(listener) = listener {
+            let front = Front {
+                house: Arc::clone(&house),
+                connections: Arc::clone(&connections),
+                tasks: tasks.clone(),
+                accepting: accepting.clone(),
+                #[cfg(feature = "tls")]
+                tls: config.tls,
+            };
             tasks.spawn(unconstrained(front.run(listener)));
         }
         tasks.spawn(keep_house(Arc::clone(&house), config.max_memory, cancel.clone()));
@@ -367,69 +363,5 @@ async fn keep_house(house: Arc<House>, max_memory: usize, cancel: CancellationTo
             return;
         }
         ticks.tick().await;
-    }
-}
-
-/// The task that accepts.
-struct Front {
-    house: Arc<House>,
-    connections: Arc<AtomicU64>,
-    tasks: TaskTracker,
-    accepting: CancellationToken,
-    #[cfg(feature = "tls")]
-    tls: Option<super::tls::ServerTls>,
-}
-
-impl Front {
-    async fn run(self, listener: TcpListener) {
-        let mut ended = pin!(self.accepting.cancelled());
-        let mut in_a_row = 0;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut ended => return,
-                accepted = accept(&listener) => accepted,
-            };
-            match accepted {
-                Ok((socket, peer)) => self.receive(socket, peer),
-                Err(error) => self.house.hub.accept_failed(&error),
-            }
-            in_a_row += 1;
-            if in_a_row == ACCEPT_BATCH {
-                in_a_row = 0;
-                yield_now().await;
-            }
-        }
-    }
-
-    /// Nothing of the connection is awaited here: one that is silent holds up only itself.
-    fn receive(&self, socket: TcpStream, peer: SocketAddr) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        match self.house.entrance.enter(peer.ip()) {
-            Ok(place) => self.seat(socket, peer, place),
-            // Where TLS is spoken there is nobody to say it to before the handshake, which would be the work for which there is
-            // no room.
-            Err(_) if self.is_tls() => {}
-            Err(full) => turn_away(&socket, &full.frame(None)),
-        }
-    }
-
-    fn seat(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
-        let house = Arc::clone(&self.house);
-        #[cfg(feature = "tls")]
-        if let Some(tls) = self.tls.clone() {
-            let opened = async move { tls.accept(still_there(socket)?).await };
-            self.tasks.spawn(Connection::new(house, place, opened, peer));
-            return;
-        }
-        let opened = async move { still_there(socket) };
-        self.tasks.spawn(Connection::new(house, place, opened, peer));
-    }
-
-    const fn is_tls(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        return false;
     }
 }
