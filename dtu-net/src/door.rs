@@ -21,6 +21,7 @@
 //!
 //! [`Delays::next_at_least`]: crate::backoff::Delays::next_at_least
 
+use crate::limits::after;
 use core::mem;
 use core::time::Duration;
 use std::time::Instant;
@@ -248,11 +249,12 @@ impl Door {
     /// Gives the place behind all others.
     fn appoint(&mut self, now: Instant) -> Duration {
         let waiting = u64::try_from(self.waiting).unwrap_or(u64::MAX);
-        let through = now + Duration::from_nanos(self.undisturbed.saturating_mul(waiting)).min(self.limits.hint_max);
+        let longest = after(now, self.limits.hint_max);
+        let through = longest.min(now + Duration::from_nanos(self.undisturbed.saturating_mul(waiting)));
         self.window.refused += 1;
         self.handle_refused(now);
         let next = Duration::from_nanos(self.undisturbed - self.undisturbed / DENSER);
-        self.turn = (self.turn.max(through) + next).min(now + self.limits.hint_max);
+        self.turn = (self.turn.max(through) + next).min(longest);
         // Zero would be no appointment.
         self.turn.saturating_duration_since(now).max(Duration::from_millis(1))
     }

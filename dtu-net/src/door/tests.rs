@@ -176,6 +176,18 @@ fn clocks_that_jump_and_calls_too_many_change_no_bound() {
     assert!((MIN_WAITING..=MAX_UNIDENTIFIED).contains(&door.limit()));
 }
 
+#[test]
+fn the_longest_times_that_can_be_set_lead_out_of_no_clock() {
+    let (patience, hint_max) = (Duration::MAX, Duration::MAX);
+    let mut scene =
+        Scene::new(DoorLimits { patience, hint_max, max_unidentified: 1, initial_rate: 1, ..DoorLimits::default() });
+    assert_eq!(scene.door.handle_arrival(scene.now), Ok(()));
+    for _ in 0..1_000 {
+        let hint = scene.door.handle_arrival(scene.now).expect_err("there is one place");
+        assert!(hint > Duration::from_secs(1), "{hint:?}");
+    }
+}
+
 /// How many are refused in a time in which always somebody is there.
 fn refused_in(door: &mut Door, now: &mut Instant, time: Duration) -> u32 {
     let (end, mut refused) = (*now + time, 0);

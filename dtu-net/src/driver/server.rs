@@ -12,7 +12,7 @@ use super::udp;
 use super::udp::drops::Drops;
 use crate::door::DoorLimits;
 use crate::keys::KeyStore;
-use crate::limits::{Limits, MAX_DATAGRAM};
+use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits, MAX_DATAGRAM};
 use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -81,7 +81,7 @@ pub struct ServerConfig {
     pub max_memory: usize,
     /// How often one device may come again; see [`Flapping`].
     pub flapping: Option<Flapping>,
-    /// See [`MAX_SESSIONS`]. A device that has none is refused as busy beyond.
+    /// See [`MAX_SESSIONS`]. A device that has none is refused as busy beyond; as many as register in the same moment may pass it.
     pub max_sessions: usize,
     /// Connections that may wait to be accepted from the system.
     pub backlog: u32,
@@ -122,6 +122,38 @@ impl Default for ServerConfig {
     }
 }
 
+/// The longest queue of sessions or of events that a server takes; events have their places from the start.
+pub const QUEUE_MAX: usize = 1 << 20;
+
+/// A field of [`ServerConfig`] with which no server can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidServer {
+    /// `accept_queue` is above [`QUEUE_MAX`].
+    AcceptQueue(usize),
+    /// `event_queue` is above [`QUEUE_MAX`].
+    EventQueue(usize),
+    /// `limits.heartbeat` is one that a device does not take: see [`HEARTBEAT_MIN`] and [`HEARTBEAT_MAX`].
+    Heartbeat(Duration),
+    /// `limits.window` is zero: no device could send.
+    Window,
+}
+
+impl fmt::Display for InvalidServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AcceptQueue(found) => write!(f, "accept_queue is {found}, and the most is {QUEUE_MAX}"),
+            Self::EventQueue(found) => write!(f, "event_queue is {found}, and the most is {QUEUE_MAX}"),
+            Self::Heartbeat(found) => {
+                write!(f, "limits.heartbeat is {found:?}, and devices take {HEARTBEAT_MIN:?} to {HEARTBEAT_MAX:?}")
+            }
+            Self::Window => f.write_str("limits.window is 0, so no device could send"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidServer {}
+
 impl fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerConfig")
@@ -135,6 +167,23 @@ impl fmt::Debug for ServerConfig {
 }
 
 impl ServerConfig {
+    fn check(&self) -> Result<(), InvalidServer> {
+        if self.accept_queue > QUEUE_MAX {
+            return Err(InvalidServer::AcceptQueue(self.accept_queue));
+        }
+        if self.event_queue > QUEUE_MAX {
+            return Err(InvalidServer::EventQueue(self.event_queue));
+        }
+        // A device reads whole milliseconds.
+        if !(HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(&self.limits.heartbeat) {
+            return Err(InvalidServer::Heartbeat(self.limits.heartbeat));
+        }
+        if self.limits.window == 0 {
+            return Err(InvalidServer::Window);
+        }
+        Ok(())
+    }
+
     /// Whether anybody may in who knows an id: no keys are asked for, no certificate of the device, and no admission is
     /// set. To be told to the operator.
     #[must_use]
@@ -204,12 +253,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When an address cannot be listened on, or there is none.
+    /// When an address cannot be listened on; [`io::ErrorKind::InvalidInput`] when there is none, or around an [`InvalidServer`].
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn listen(listen: Listen, mut config: ServerConfig, cancel: CancellationToken) -> io::Result<Self> {
+        config.check().map_err(|invalid| io::Error::new(io::ErrorKind::InvalidInput, invalid))?;
         // A certificate counts for nothing on UDP.
         if config.is_open() || listen.udp.is_some() && config.keys.is_none() && config.admission.is_none() {
             tracing::warn!(?listen, "the server is open: it asks for no key and no certificate");
