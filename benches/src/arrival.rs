@@ -51,7 +51,7 @@ async fn come(server: SocketAddr, number: usize) -> io::Result<(Registered, u64)
             Ok(device) => return Ok((device, again)),
             Err(error) => error,
         };
-        let busy = error.get_ref().and_then(|error| error.downcast_ref::<Busy>()).copied();
+        let busy = Busy::of(&error);
         // A server that has no time to read what a device says resets the connection, and its answer may go with it.
         let unheard = matches!(
             error.kind(),

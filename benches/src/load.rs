@@ -119,10 +119,20 @@ impl Fleet {
 }
 
 /// The server has no room for a device at the moment. It comes inside an [`io::Error`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Busy {
     /// When the device shall come again.
     pub retry_after: Duration,
+    /// The bound that it met, by its name.
+    pub bound: Box<str>,
+}
+
+impl Busy {
+    /// What the server said, when that is why a device was not let in.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
 }
 
 impl fmt::Display for Busy {
@@ -172,7 +182,7 @@ impl Registered {
                     && refuse.code == RefuseCode::BUSY
                 {
                     let retry_after = Duration::from_millis(refuse.retry_after_ms.into());
-                    return Err(io::Error::other(Busy { retry_after }));
+                    return Err(io::Error::other(Busy { retry_after, bound: refuse.reason.as_str().into() }));
                 }
                 let Message::Welcome(welcome) = message else { return Err(unexpected(&message)) };
                 window = Some(welcome.window);

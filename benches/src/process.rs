@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use tokio::runtime::{Builder, Runtime};
 
 /// What a program that starts servers calls itself with, followed by the server's name.
 pub const SERVE: &str = "--serve";
@@ -41,8 +42,18 @@ impl ServerProcess {
     ///
     /// When it does not come up.
     pub fn start_with(server: Server, args: &[&str]) -> io::Result<Self> {
+        let args: Vec<&str> = [SERVE, server.name()].iter().chain(args).copied().collect();
+        Self::start_as(&args)
+    }
+
+    /// Runs this very program again with these arguments, with which it has to do as in [`serve_on`].
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub fn start_as(args: &[&str]) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([SERVE, server.name()]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (stdin, stdout) = stdin.zip(stdout).expect("both are piped");
@@ -91,8 +102,16 @@ impl Drop for ServerProcess {
 ///
 /// When the server does not start.
 pub fn serve(server: Server) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let address = runtime.block_on(server.start())?;
+    serve_on(Builder::new_multi_thread().enable_all().build()?, server.start())
+}
+
+/// As [`serve`], on a runtime that was built for it, with a server that `start` starts there.
+///
+/// # Errors
+///
+/// When the server does not start.
+pub fn serve_on(runtime: Runtime, start: impl Future<Output = io::Result<SocketAddr>>) -> io::Result<()> {
+    let address = runtime.block_on(start)?;
     println!("{address}");
     io::stdout().flush()?;
     io::stdin().read_to_end(&mut Vec::new())?;

@@ -58,16 +58,27 @@ impl Server {
                 tokio::spawn(plain_server::serve(listener));
                 Ok(address)
             }
-            Self::DtuNet => {
-                let mut config = ServerConfig::default();
-                (config.limits.window, config.max_connections) = (WINDOW, MAX_CONNECTIONS);
-                let server = driver::Server::bind(any_port, config, CancellationToken::new())?;
-                let address = server.local_addr();
-                tokio::spawn(accept(server));
-                Ok(address)
-            }
+            Self::DtuNet => start_sessions(ServerConfig::default()),
         }
     }
+}
+
+/// Starts the sessions' server on a free port of 127.0.0.1; its window and its bound on connections are those of all measurements.
+///
+/// # Errors
+///
+/// When it cannot listen.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn start_sessions(mut config: ServerConfig) -> io::Result<SocketAddr> {
+    (config.limits.window, config.max_connections) = (WINDOW, MAX_CONNECTIONS);
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server = driver::Server::bind(any_port, config, CancellationToken::new())?;
+    let address = server.local_addr();
+    tokio::spawn(accept(server));
+    Ok(address)
 }
 
 /// The application of the server with sessions: acknowledges whatever comes.

@@ -3,7 +3,7 @@
 use super::now;
 use crate::door::{Door, DoorLimits};
 use core::net::IpAddr;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use dtu_proto::message::{Datagram, Reason, Refuse, RefuseCode};
 use dtu_proto::{Message, Native};
@@ -11,10 +11,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use tokio::sync::Notify;
 
 /// What a device is told for which there is no room, and of which nobody knows when there will be; also when its key cannot
 /// be looked up.
 pub(crate) const FULL_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// Connections that have been called and wait for their turn, at the most: enough that no processor is idle until more are called.
+pub(crate) const CALLED: usize = 64;
 
 /// A bound of a server at which it refuses a device as busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,6 +110,9 @@ pub(crate) struct Entrance {
     /// The sessions hold as much as they may; looked at once in a sweep.
     out_of_memory: AtomicBool,
     turned_away: [AtomicU64; Bound::ALL.len()],
+    /// How many have been called and had no turn so far, and who shall hear when they are few.
+    called: AtomicUsize,
+    few: Notify,
 }
 
 #[derive(Debug)]
@@ -128,6 +135,8 @@ pub(crate) struct Place {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// Its first turn is the next thing that happens to it.
+    Called,
     Waiting,
     UnderWay,
     In,
@@ -137,7 +146,8 @@ impl Entrance {
     pub(crate) fn new(max_connections: usize, max_per_address: Option<usize>, door: DoorLimits, now: Instant) -> Self {
         let (door, addresses) = (Door::new(door, now), HashMap::new());
         let inner = Mutex::new(Inner { door, max_connections, connections: 0, addresses });
-        Self { max_per_address, inner, out_of_memory: AtomicBool::new(false), turned_away: Default::default() }
+        let (out_of_memory, turned_away) = (AtomicBool::new(false), Default::default());
+        Self { max_per_address, inner, out_of_memory, turned_away, called: AtomicUsize::new(0), few: Notify::new() }
     }
 
     /// Takes nobody any more.
@@ -158,18 +168,26 @@ impl Entrance {
     }
 
     fn judge(&self, address: IpAddr) -> Result<(), Full> {
-        let mut inner = self.lock();
+        let (mut inner, now) = (self.lock(), now());
+        let judged = self.judge_by(&mut inner, address, now);
+        if judged.is_err_and(|full| full.bound != Bound::Unidentified) {
+            inner.door.handle_refused(now);
+        }
+        judged
+    }
+
+    fn judge_by(&self, inner: &mut Inner, address: IpAddr, now: Instant) -> Result<(), Full> {
         if inner.connections >= inner.max_connections {
             return Err(Full::new(Bound::Connections));
         }
-        let known = |inner: &Inner| inner.addresses.get(&address).copied().unwrap_or_default();
-        if self.max_per_address.is_some_and(|most| known(&inner) >= most) {
+        let known = inner.addresses.get(&address).copied().unwrap_or_default();
+        if self.max_per_address.is_some_and(|most| known >= most) {
             return Err(Full::new(Bound::Address));
         }
         if self.out_of_memory.load(Ordering::Relaxed) {
             return Err(Full::new(Bound::Memory));
         }
-        let arrived = inner.door.handle_arrival(now());
+        let arrived = inner.door.handle_arrival(now);
         arrived.map_err(|retry_after| Full { bound: Bound::Unidentified, retry_after })?;
         inner.connections += 1;
         if self.max_per_address.is_some() {
@@ -192,6 +210,22 @@ impl Entrance {
         self.out_of_memory.store(out_of_memory, Ordering::Relaxed);
     }
 
+    /// Until when nobody is to be accepted; see [`Door::refuses_from`].
+    pub(crate) fn refuses_from(&self) -> Option<Instant> {
+        self.lock().door.refuses_from(now())
+    }
+
+    /// How many have been called and had no turn so far.
+    pub(crate) fn called(&self) -> usize {
+        self.called.load(Ordering::Relaxed)
+    }
+
+    /// Waits until half of [`CALLED`] are left of those that have been called. For one listener, which hears later of what came when it
+    /// did not listen.
+    pub(crate) async fn few_are_called(&self) {
+        self.few.notified().await;
+    }
+
     /// How many connections there are, and how many of them are not identified.
     pub(crate) fn count(&self) -> (usize, usize) {
         let inner = self.lock();
@@ -200,8 +234,22 @@ impl Entrance {
 }
 
 impl Place {
+    /// It shall have its first turn as soon as those that were called before have had theirs.
+    pub(crate) fn call(&mut self) {
+        if self.stage == Stage::Waiting {
+            self.stage = Stage::Called;
+            self.entrance.called.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The server works on it now; what it waits for from now on is its peer.
     pub(crate) fn begin(&mut self) {
+        if self.stage == Stage::Called {
+            self.stage = Stage::Waiting;
+            if self.entrance.called.fetch_sub(1, Ordering::Relaxed) == CALLED / 2 + 1 {
+                self.entrance.few.notify_one();
+            }
+        }
         if self.stage == Stage::Waiting {
             self.stage = Stage::UnderWay;
             self.entrance.lock().door.handle_turn(now());
@@ -254,6 +302,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::REFUSED_AT_ONCE;
     use core::net::Ipv4Addr;
 
     fn entrance(max_connections: usize, max_per_address: Option<usize>) -> Arc<Entrance> {
@@ -316,5 +365,40 @@ mod tests {
         assert_eq!(entrance.count(), (2, 0));
         drop((place, refused));
         assert_eq!(entrance.count(), (0, 0));
+    }
+
+    #[test]
+    fn who_is_called_has_one_turn_and_half_of_them_left_are_told_once() {
+        let entrance = Arc::new(Entrance::new(1_000, None, DoorLimits::default(), now()));
+        let mut places: Vec<Place> = (0..CALLED + 1).map(|_| entrance.enter(address(1)).expect("room")).collect();
+        let told = |entrance: &Entrance| {
+            let mut told = core::pin::pin!(entrance.few_are_called());
+            told.as_mut().poll(&mut core::task::Context::from_waker(core::task::Waker::noop())).is_ready()
+        };
+        let uncalled = places.pop().expect("one more than are called");
+        places.iter_mut().for_each(Place::call);
+        places.iter_mut().for_each(Place::call);
+        assert_eq!((entrance.called(), waiting(&entrance), told(&entrance)), (CALLED, CALLED + 1, false));
+        let half = places.split_off(CALLED / 2 + 1);
+        for mut place in half {
+            place.begin();
+            place.begin();
+        }
+        drop(uncalled);
+        assert_eq!((entrance.called(), told(&entrance)), (CALLED / 2 + 1, false));
+        places.pop();
+        assert_eq!((entrance.called(), told(&entrance), told(&entrance)), (CALLED / 2, true, false));
+        drop(places);
+        assert_eq!((entrance.called(), entrance.count(), told(&entrance)), (0, (0, 0), false));
+    }
+
+    #[test]
+    fn a_refusal_at_any_bound_takes_its_part_of_the_time() {
+        let entrance = entrance(0, None);
+        let refused = (0..2 * REFUSED_AT_ONCE).find(|_| {
+            assert_eq!(bound(entrance.enter(address(1))), Some(Bound::Connections));
+            entrance.refuses_from().is_some()
+        });
+        assert!(refused >= Some(REFUSED_AT_ONCE), "{refused:?}");
     }
 }

@@ -37,6 +37,7 @@ pub mod client;
 mod dial;
 mod endpoints;
 mod entrance;
+mod front;
 mod hub;
 mod linger;
 mod own_streams;
@@ -60,7 +61,7 @@ pub use endpoints::{Endpoint, Endpoints, Target};
 pub use entrance::{Bound, TurnedAway};
 pub use hub::{LinkEvent, RefusedEvent};
 pub use registry::Flapping;
-pub use server::{Admission, Listen, Server, ServerConfig, ServerCounters};
+pub use server::{Admission, InvalidServer, Listen, Server, ServerConfig, ServerCounters};
 pub use session::{Receipt, Session, StateWatch};
 pub use udp::drops::{DropCause, DroppedEvent};
 

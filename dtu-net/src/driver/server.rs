@@ -1,28 +1,28 @@
 //! Accept, identify, session: a server for devices.
 
-use super::accept::{self, accept, still_there, turn_away};
-use super::entrance::{Entrance, Place, TurnedAway};
+use super::accept;
+use super::entrance::{Entrance, TurnedAway};
+use super::front::Front;
 use super::hub::{Hub, LinkEvent};
 use super::now;
-use super::reception::{Connection, Ends, House};
+use super::reception::{Ends, House};
 use super::registry::{Flapping, Registry};
 use super::session::Session;
 use super::udp;
 use super::udp::drops::Drops;
 use crate::door::DoorLimits;
 use crate::keys::KeyStore;
-use crate::limits::{Limits, MAX_DATAGRAM};
+use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits, MAX_DATAGRAM};
 use core::fmt;
 use core::net::SocketAddr;
-use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::io;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{broadcast, mpsc};
-use tokio::task::{unconstrained, yield_now};
+use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,10 +53,6 @@ const LAST_SWEEP: Duration = Duration::from_millis(50);
 /// Into how many parts the time of a drain is cut, at most.
 const DRAIN_STEPS: u32 = 1000;
 
-/// Connections that are accepted in a row before others have their turn. The task that accepts has one turn in the time that all
-/// that wait to be served take, so it has to take as many as come in that time.
-const ACCEPT_BATCH: usize = 1024;
-
 /// Where a [`Server`] listens. A device may come by either and goes on in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Listen {
@@ -85,7 +81,7 @@ pub struct ServerConfig {
     pub max_memory: usize,
     /// How often one device may come again; see [`Flapping`].
     pub flapping: Option<Flapping>,
-    /// See [`MAX_SESSIONS`]. A device that has none is refused as busy beyond.
+    /// See [`MAX_SESSIONS`]. A device that has none is refused as busy beyond; as many as register in the same moment may pass it.
     pub max_sessions: usize,
     /// Connections that may wait to be accepted from the system.
     pub backlog: u32,
@@ -126,6 +122,38 @@ impl Default for ServerConfig {
     }
 }
 
+/// The longest queue of sessions or of events that a server takes; events have their places from the start.
+pub const QUEUE_MAX: usize = 1 << 20;
+
+/// A field of [`ServerConfig`] with which no server can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidServer {
+    /// `accept_queue` is above [`QUEUE_MAX`].
+    AcceptQueue(usize),
+    /// `event_queue` is above [`QUEUE_MAX`].
+    EventQueue(usize),
+    /// `limits.heartbeat` is one that a device does not take: see [`HEARTBEAT_MIN`] and [`HEARTBEAT_MAX`].
+    Heartbeat(Duration),
+    /// `limits.window` is zero: no device could send.
+    Window,
+}
+
+impl fmt::Display for InvalidServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AcceptQueue(found) => write!(f, "accept_queue is {found}, and the most is {QUEUE_MAX}"),
+            Self::EventQueue(found) => write!(f, "event_queue is {found}, and the most is {QUEUE_MAX}"),
+            Self::Heartbeat(found) => {
+                write!(f, "limits.heartbeat is {found:?}, and devices take {HEARTBEAT_MIN:?} to {HEARTBEAT_MAX:?}")
+            }
+            Self::Window => f.write_str("limits.window is 0, so no device could send"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidServer {}
+
 impl fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerConfig")
@@ -139,6 +167,23 @@ impl fmt::Debug for ServerConfig {
 }
 
 impl ServerConfig {
+    fn check(&self) -> Result<(), InvalidServer> {
+        if self.accept_queue > QUEUE_MAX {
+            return Err(InvalidServer::AcceptQueue(self.accept_queue));
+        }
+        if self.event_queue > QUEUE_MAX {
+            return Err(InvalidServer::EventQueue(self.event_queue));
+        }
+        // A device reads whole milliseconds.
+        if !(HEARTBEAT_MIN..=HEARTBEAT_MAX).contains(&self.limits.heartbeat) {
+            return Err(InvalidServer::Heartbeat(self.limits.heartbeat));
+        }
+        if self.limits.window == 0 {
+            return Err(InvalidServer::Window);
+        }
+        Ok(())
+    }
+
     /// Whether anybody may in who knows an id: no keys are asked for, no certificate of the device, and no admission is
     /// set. To be told to the operator.
     #[must_use]
@@ -208,12 +253,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When an address cannot be listened on, or there is none.
+    /// When an address cannot be listened on; [`io::ErrorKind::InvalidInput`] when there is none, or around an [`InvalidServer`].
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn listen(listen: Listen, mut config: ServerConfig, cancel: CancellationToken) -> io::Result<Self> {
+        config.check().map_err(|invalid| io::Error::new(io::ErrorKind::InvalidInput, invalid))?;
         // A certificate counts for nothing on UDP.
         if config.is_open() || listen.udp.is_some() && config.keys.is_none() && config.admission.is_none() {
             tracing::warn!(?listen, "the server is open: it asks for no key and no certificate");
@@ -250,15 +296,15 @@ impl Server {
             tasks.spawn(udp::server::Door::new(socket, house, connections, tasks.clone()).run());
         }
         let accepting = cancel.child_token();
-        let front = Front {
-            house: Arc::clone(&house),
-            connections: Arc::clone(&connections),
-            tasks: tasks.clone(),
-            accepting: accepting.clone(),
-            #[cfg(feature = "tls")]
-            tls: config.tls,
-        };
         if let Some(listener) = listener {
+            let front = Front {
+                house: Arc::clone(&house),
+                connections: Arc::clone(&connections),
+                tasks: tasks.clone(),
+                accepting: accepting.clone(),
+                #[cfg(feature = "tls")]
+                tls: config.tls,
+            };
             tasks.spawn(unconstrained(front.run(listener)));
         }
         tasks.spawn(keep_house(Arc::clone(&house), config.max_memory, cancel.clone()));
@@ -367,69 +413,5 @@ async fn keep_house(house: Arc<House>, max_memory: usize, cancel: CancellationTo
             return;
         }
         ticks.tick().await;
-    }
-}
-
-/// The task that accepts.
-struct Front {
-    house: Arc<House>,
-    connections: Arc<AtomicU64>,
-    tasks: TaskTracker,
-    accepting: CancellationToken,
-    #[cfg(feature = "tls")]
-    tls: Option<super::tls::ServerTls>,
-}
-
-impl Front {
-    async fn run(self, listener: TcpListener) {
-        let mut ended = pin!(self.accepting.cancelled());
-        let mut in_a_row = 0;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut ended => return,
-                accepted = accept(&listener) => accepted,
-            };
-            match accepted {
-                Ok((socket, peer)) => self.receive(socket, peer),
-                Err(error) => self.house.hub.accept_failed(&error),
-            }
-            in_a_row += 1;
-            if in_a_row == ACCEPT_BATCH {
-                in_a_row = 0;
-                yield_now().await;
-            }
-        }
-    }
-
-    /// Nothing of the connection is awaited here: one that is silent holds up only itself.
-    fn receive(&self, socket: TcpStream, peer: SocketAddr) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        match self.house.entrance.enter(peer.ip()) {
-            Ok(place) => self.seat(socket, peer, place),
-            // Where TLS is spoken there is nobody to say it to before the handshake, which would be the work for which there is
-            // no room.
-            Err(_) if self.is_tls() => {}
-            Err(full) => turn_away(&socket, &full.frame(None)),
-        }
-    }
-
-    fn seat(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
-        let house = Arc::clone(&self.house);
-        #[cfg(feature = "tls")]
-        if let Some(tls) = self.tls.clone() {
-            let opened = async move { tls.accept(still_there(socket)?).await };
-            self.tasks.spawn(Connection::new(house, place, opened, peer));
-            return;
-        }
-        let opened = async move { still_there(socket) };
-        self.tasks.spawn(Connection::new(house, place, opened, peer));
-    }
-
-    const fn is_tls(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        return false;
     }
 }

@@ -10,6 +10,7 @@ use dtu_proto::{Framing, Message, Native, Step};
 use std::io::Write;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 /// The REFUSE that a connection gets: its code, when to come again, and the reason.
 async fn refusal(mut stream: TcpStream) -> (RefuseCode, Duration, String) {
@@ -213,4 +214,20 @@ async fn told_to_go(client: &Client) -> Option<Cause> {
         }
         watch.changed().await;
     }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_is_refused_by_the_name_of_the_field() {
+    let with = |change: fn(&mut ServerConfig)| {
+        let mut config = ServerConfig::default();
+        change(&mut config);
+        let started = Server::bind(([127, 0, 0, 1], 0).into(), config, CancellationToken::new());
+        started.expect_err("no server can be so").to_string()
+    };
+    let queue = "is 18446744073709551615, and the most is 1048576";
+    assert_eq!(with(|config| config.accept_queue = usize::MAX), format!("accept_queue {queue}"));
+    assert_eq!(with(|config| config.event_queue = usize::MAX), format!("event_queue {queue}"));
+    assert_eq!(with(|config| config.limits.window = 0), "limits.window is 0, so no device could send");
+    let heartbeat = with(|config| config.limits.heartbeat = Duration::MAX);
+    assert!(heartbeat.starts_with("limits.heartbeat is ") && heartbeat.ends_with("100ms to 86400s"), "{heartbeat}");
 }

@@ -14,6 +14,7 @@ mod door;
 mod end;
 mod events;
 mod failover;
+mod overload;
 mod own_streams;
 mod relay;
 #[cfg(feature = "tls")]

@@ -1,6 +1,7 @@
 //! What is simulated: the parameters of one run, each with the reason for its value. `docs/storm.md` tells the model.
 
 use super::policy::Policy;
+use dtu_net::door;
 
 /// Microseconds in a second and in a millisecond; the virtual clock counts microseconds.
 pub(super) const SECOND: u64 = 1_000_000;
@@ -19,10 +20,10 @@ pub(super) const SYN_REPEAT: u64 = SECOND;
 /// to it at least. Doubled from each to the next, too.
 pub(super) const DATA_REPEAT: u64 = 300 * MILLISECOND;
 
-/// What it costs the server to accept a connection and to refuse it, and to accept one and find it dead, in processor
-/// time.
-pub(super) const REFUSE_COST: u64 = 50;
-pub(super) const DISCARD_COST: u64 = 50;
+/// What it costs the server to accept a connection and to refuse it, in processor time, and what it costs to accept one and
+/// find it dead, which takes no more.
+pub(super) const REFUSE_COST: u64 = door::REFUSE_COST.as_micros() as u64;
+pub(super) const DISCARD_COST: u64 = REFUSE_COST;
 
 /// How many connections the server accepts in a row before it works on one that waits: what tokio lets a task do before
 /// others have their turn.

@@ -25,6 +25,8 @@ enum Work {
     Refuse,
     Discard,
     Register(Box<Waiting>),
+    /// Nobody waits for it, and nobody is accepted for a while.
+    Pause,
 }
 
 /// The server's process.
@@ -38,12 +40,15 @@ pub(super) struct Process {
     door: Option<Door>,
     /// Connections accepted since it last worked on one that waits.
     accepted: u32,
+    /// Until when nobody is accepted, as refusing has had its part of the time.
+    accepts_from: u64,
     pub(super) longest: usize,
 }
 
 impl Process {
     pub(super) const fn new() -> Self {
-        Self { is_up: true, life: 0, work: None, waiting: VecDeque::new(), door: None, accepted: 0, longest: 0 }
+        let waiting = VecDeque::new();
+        Self { is_up: true, life: 0, work: None, waiting, door: None, accepted: 0, accepts_from: 0, longest: 0 }
     }
 }
 
@@ -91,6 +96,7 @@ impl World {
     fn next_at_door(&mut self) -> Option<(Work, u64)> {
         loop {
             while self.process.accepted < ACCEPT_BATCH
+                && self.process.accepts_from <= self.now
                 && let Some(pending) = self.backlog.accept()
             {
                 self.process.accepted += 1;
@@ -102,6 +108,9 @@ impl World {
                         self.process.longest = self.process.longest.max(self.process.waiting.len());
                     }
                     Err(retry_after) => {
+                        if let Some(from) = door.refuses_from(self.instant) {
+                            self.process.accepts_from = self.micros(from);
+                        }
                         self.refuse(pending, retry_after);
                         return Some((Work::Refuse, REFUSE_COST));
                     }
@@ -116,6 +125,9 @@ impl World {
             }
             if self.backlog.is_empty() {
                 return None;
+            }
+            if self.process.accepts_from > self.now {
+                return Some((Work::Pause, self.process.accepts_from - self.now));
             }
         }
     }
@@ -182,7 +194,7 @@ impl World {
                 }
                 self.tally.discarded += 1;
             }
-            Some(Work::Refuse) | None => {}
+            Some(Work::Refuse | Work::Pause) | None => {}
         }
         self.work();
     }
@@ -282,7 +294,7 @@ impl World {
         let process = core::mem::replace(&mut self.process, Process { is_up: false, life, ..Process::new() });
         let working = process.work.into_iter().filter_map(|work| match work {
             Work::Register(waiting) => Some(*waiting),
-            Work::Refuse | Work::Discard => None,
+            Work::Refuse | Work::Discard | Work::Pause => None,
         });
         let mut open: Vec<(u32, u32)> =
             working.chain(process.waiting).map(|waiting| (waiting.device, waiting.serial)).collect();

@@ -263,7 +263,7 @@ impl World {
     }
 
     /// The first microsecond that is not before `instant`.
-    fn micros(&self, instant: Instant) -> u64 {
+    pub(super) fn micros(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.start);
         since.as_secs() * SECOND + u64::from(since.subsec_nanos().div_ceil(1_000))
     }
