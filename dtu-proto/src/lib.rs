@@ -109,6 +109,7 @@ pub mod hex;
 pub mod message;
 pub mod native;
 pub mod parse;
+pub mod spec;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
