@@ -110,6 +110,7 @@ pub mod message;
 pub mod native;
 pub mod parse;
 pub mod presets;
+pub mod spec;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
