@@ -4,7 +4,7 @@ use crate::checksum::catalogue::NAMES;
 use crate::checksum::{Algorithm, Crc};
 use crate::deframer::Deframer;
 use crate::framing::{Examined, Framing, Malformed, Step, abandon_candidate, next_step};
-use crate::spec::{ByteSet, Check, Declared, Encoding, Endian, Escape, FrameSpec, Length, Text};
+use crate::spec::{ByteSet, Check, Declared, Encoding, Endian, Escape, Field, FrameSpec, Length, Problem, Text};
 use crate::testing::Cuts;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -16,7 +16,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 pub fn framing_spec(input: &[u8]) {
     let mut u = Unstructured::new(input);
     let Ok(spec) = any_spec(&mut u) else { return };
-    let Ok(declared) = spec.compile() else { return };
+    let Some((spec, declared)) = mended(spec) else { return };
+    assert_eq!(FrameSpec { ..spec }.compile().map(|again| again.evidence()), Ok(declared.evidence()));
     let (Ok(seed), Ok(payload)) = (u.arbitrary::<u32>(), short(&mut u, 80)) else { return };
     let encoded = roundtrip(&declared, &payload);
     let Ok(stream) = any_stream(&mut u, &declared, encoded.as_deref().unwrap_or_default()) else { return };
@@ -68,14 +69,62 @@ fn any_spec(u: &mut Unstructured<'_>) -> Result<FrameSpec> {
     if flags[4] {
         spec = spec.check(any_check(u)?);
     }
-    if flags[5] {
-        spec.shared = true;
+    if flags[5] && flags[6] {
+        let flag = any_byte(u)?;
+        spec = FrameSpec { start: FrameSpec::new(1).start(&[flag]).start, ..spec }.end(&[flag]);
+        spec = FrameSpec { shared: u.arbitrary()?, preamble: None, length: None, fixed_len: None, ..spec };
     }
-    if flags[6] {
+    if flags[6] && !flags[5] {
         spec = spec.payload_from(u.int_in_range(0..=12)?);
     }
     spec.min_len = u.arbitrary::<Option<u8>>()?.map(|len| usize::from(len) % 40);
     Ok(spec)
+}
+
+/// The specification without what contradicts the rest: most that are drawn do.
+fn mended(mut spec: FrameSpec) -> Option<(FrameSpec, Declared)> {
+    for _ in 0..20 {
+        let error = match spec.compile() {
+            Ok(declared) => return Some((spec, declared)),
+            Err(error) => error,
+        };
+        assert!(!error.field.key().is_empty());
+        match error.field {
+            Field::Start => spec.start = FrameSpec::new(1).start(&spec.start[0].as_bytes()[..1]).start,
+            Field::Shared => spec.shared = false,
+            Field::Preamble => spec.preamble = None,
+            Field::Fixed => spec.fixed = FrameSpec::new(1).fixed,
+            Field::LengthAt | Field::LengthEncoding => spec.length = None,
+            Field::LengthMask => spec.length = spec.length.map(|length| length.mask(u32::MAX)),
+            Field::LengthAdjust | Field::MinLen => spec.min_len = None,
+            Field::LengthRepeat => spec.length = spec.length.map(|length| Length { repeat: None, ..length }),
+            Field::FixedLen | Field::MaxLen => spec = FrameSpec { fixed_len: None, max_len: Some(300), ..spec },
+            Field::Escape | Field::EscapeLead => spec.escape = None,
+            Field::EscapeMap | Field::EscapeXor => {
+                spec.escape = spec
+                    .escape
+                    .map(|Escape { lead, .. }| Escape::xor(lead, 0x20 | lead))
+                    .filter(|escape| *escape != spec.escape.expect("it is mapped"));
+            }
+            Field::CheckAlgo => spec.check = None,
+            Field::CheckFrom => spec.check = spec.check.map(|check| check.from(0)),
+            Field::CheckTrim => spec.check = spec.check.map(|check| Check { trim: None, ..check }),
+            Field::CheckPlace | Field::PayloadTrim => {
+                spec.fixed = FrameSpec::new(1).fixed;
+                spec.check = spec.check.map(|check| Check { place: check.width() + spec.end.len(), ..check });
+            }
+            Field::End if spec.end.is_empty() || spec.end.len() > 1 => spec = spec.end(&[0xC0]),
+            Field::End => spec.start = FrameSpec::new(1).start,
+            Field::PayloadFrom => spec.payload.from = None,
+            Field::LengthWidth => match (spec.length, error.problem) {
+                (Some(length), Problem::CannotHold { max, .. }) => {
+                    spec.max_len = usize::try_from(max + i64::from(length.adjust)).ok();
+                }
+                (length, _) => spec.length = length.map(|length| Length { width: 2, ..length }),
+            },
+        }
+    }
+    None
 }
 
 fn any_length(u: &mut Unstructured<'_>) -> Result<Length> {
