@@ -1,9 +1,11 @@
 //! Every vector, alone: what it gives, cut anyhow and cut short.
 
 use crate::file::{Entry, Expected, entries, from_hex};
-use dtu_proto::framing::{Examined, Framing};
+use dtu_proto::framing::{Examined, Framing, next_step};
 use dtu_proto::fuzzing::comes_again;
-use dtu_proto::presets::{ALL, by_name};
+use dtu_proto::presets::{ALL, FourFaithProt, JTT808_ENVELOPE, by_name};
+use dtu_proto::spec::FrameSpec;
+use dtu_proto::{Step, presets};
 use dtu_proto::testing::{Cuts, Merged, merged_steps};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -63,6 +65,50 @@ fn every_dirty_stream_gives_what_it_says() {
                 merged_steps(framing, &bytes, Cuts::Of(size)).iter().map(Expected::from).collect();
             assert_eq!(steps, entry.steps(), "{}, reads of {size}", entry.name());
         }
+    }
+}
+
+/// What the source says of its dirty stream: flags and escapes are right, and the checksum means nothing.
+#[test]
+fn the_flags_and_escapes_of_jtt808_are_read_without_its_checksum() {
+    let entry = entries("dirty").into_iter().find(|entry| entry.name() == "jtt808_noise_before_flags").expect("it is there");
+    let envelope = FrameSpec { check: None, min_len: None, ..JTT808_ENVELOPE }.compile().expect("it is sound");
+    let steps = merged_steps(&envelope, &entry.bytes()[2..], Cuts::Of(1));
+    let inner = b"\x30\x7E\x08\x7D\x55".to_vec();
+    assert_eq!(steps, [Merged::Frame { bytes: entry.bytes()[2..].to_vec(), payload: inner }]);
+}
+
+/// Behind the registration every byte comes at once, but for an escape's first half.
+#[test]
+fn bytes_in_prot_mode_do_not_wait_for_a_registration() {
+    let framing = FourFaithProt::behind_registration();
+    let mut payload = Vec::new();
+    let mut rest = &b"\x01\xFD\xED\xFE1234567890\xFD\xEE\xFD"[..];
+    while let Step::Frame(frame) = next_step(&framing, rest) {
+        framing.payload_into(&frame, &mut payload);
+        rest = &rest[frame.encoded_len()..];
+    }
+    assert_eq!((payload, rest), (b"\x01\xFD1234567890\xFE".to_vec(), &b"\xFD"[..]));
+}
+
+/// Frames of users' own that have little to be told by.
+#[test]
+fn plain_shapes_can_be_built() {
+    let shapes = [
+        (presets::line(80), &b"21.5 C\n"[..], &b"21.5 C"[..]),
+        (presets::delimited(b"||", 80), b"21.5 C||", b"21.5 C"),
+        (presets::fixed_length(6), b"21.5 C", b"21.5 C"),
+        (presets::length_field(dtu_proto::spec::Length::big(0, 2).adjust(2), 64), b"\x00\x0621.5 C", b"21.5 C"),
+        (presets::ft12_short(2), b"\x10\x49\x01\x00\x4A\x16", b"\x49\x01\x00"),
+        (presets::ft12_short(0), b"\x10\x49\x49\x16", b"\x49"),
+    ];
+    for (spec, line, payload) in shapes {
+        let framing = spec.compile().unwrap_or_else(|error| panic!("{spec:?}: {error}"));
+        let Step::Frame(frame) = next_step(&framing, line) else { panic!("{spec:?}: {line:02x?}") };
+        assert_eq!((frame.as_bytes(), frame.payload()), (line, payload));
+        let mut again = [0xA5; 16];
+        let len = framing.encode_frame(&line[..frame.payload_range().start], payload, &mut again);
+        assert_eq!(len.map(|len| &again[..len]), Ok(line));
     }
 }
 
