@@ -113,7 +113,9 @@ pub mod message;
 pub mod native;
 pub mod nested;
 pub mod parse;
+pub mod presets;
 pub mod sniff;
+pub mod spec;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;

@@ -46,8 +46,8 @@ pub const LOST_BITS: i64 = 128;
 pub struct Candidate<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The framing.
-    pub framing: &'a dyn Framing,
+    /// The framing. `Sync`, so that a sniffer may go with its connection to another thread.
+    pub framing: &'a (dyn Framing + Sync),
 }
 
 impl core::fmt::Debug for Candidate<'_> {

@@ -17,6 +17,8 @@ mod nested;
 #[cfg(feature = "testing")]
 mod sniff;
 #[cfg(feature = "testing")]
+mod spec;
+#[cfg(feature = "testing")]
 mod streams;
 #[cfg(feature = "testing")]
 mod tokens;
