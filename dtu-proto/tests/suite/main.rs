@@ -22,6 +22,8 @@ mod spec;
 mod streams;
 #[cfg(feature = "testing")]
 mod tokens;
+#[cfg(feature = "testing")]
+mod watched;
 
 #[cfg(not(feature = "testing"))]
 #[test]
