@@ -75,6 +75,7 @@ mod escape;
 mod fields;
 mod framing;
 mod marker;
+mod quick;
 #[cfg(feature = "serde")]
 mod text;
 
