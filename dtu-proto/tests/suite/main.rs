@@ -18,6 +18,8 @@ mod nested;
 mod sniff;
 #[cfg(feature = "testing")]
 mod spec;
+#[cfg(all(feature = "testing", feature = "serde"))]
+mod spec_file;
 #[cfg(feature = "testing")]
 mod streams;
 #[cfg(feature = "testing")]
