@@ -207,6 +207,20 @@ fn what_gives_the_same_bytes_is_tried_once() {
 }
 
 #[test]
+fn of_two_tokens_at_one_place_inside_a_frame_the_longer_is_tried_first() {
+    // The frame ends in the byte by which the tokens differ, so it is whole without either.
+    let tokens = tokens_of(&[&[0x55, 0xAA], &[0x55, 0xAA, 0x06]]);
+    let whole = native(b"hi");
+    assert_eq!(whole.last(), Some(&0x06));
+    let (front, last) = whole.split_at(whole.len() - 1);
+    for (token, index) in [(&[0x55, 0xAA][..], 0), (&[0x55, 0xAA, 0x06], 1)] {
+        let pieces = closed(Native::new(), &tokens, &[front, token, last].concat(), Cuts::Of(1));
+        let [Piece::Frame { bytes, removed, .. }] = &pieces.all[..] else { panic!("{:?}", pieces.all) };
+        assert_eq!((bytes, &removed[..]), (&whole, &[index][..]));
+    }
+}
+
+#[test]
 fn a_token_that_lies_over_itself_is_taken_out_twice() {
     let tokens = tokens_of(&[&[0xFE; 2]]);
     let whole = native(b"0123456789");
