@@ -22,7 +22,11 @@
 //! | a payload to send | [`Native::encode`] and its kin in [`encode`] |
 //! | a payload that came | [`Message::decode`] |
 //! | a datagram that came, or one to send | [`Datagram::open`](message::Datagram::open), [`Datagram`](message::Datagram) |
+//! | a line on which a modem's own heartbeats stand between the frames | [`tokens`] |
+//! | frames in frames: a vendor's envelope around a meter's | [`nested`] |
+//! | a connection that does not say what it speaks | [`sniff`] |
 //! | a nom grammar of your own | [`parse`] |
+//! | frames of another layout | [`spec`], and [`Framing`] for what no declaration can say |
 //!
 //! # Examples
 //!
@@ -74,7 +78,7 @@
 //! | `alloc` | by `std` | [`Deframer::new`], whose buffer is on the heap | an allocator |
 //! | `bytes` | no | `chunk`, encoding into `BufMut` | the crate bytes; implies `alloc` |
 //! | `tokio-util` | no | `codec` | the crate tokio-util; implies `std` and `bytes` |
-//! | `serde` | no | `Serialize` for messages and counters, bytes as hex | the crate serde |
+//! | `serde` | no | `Serialize` for messages and counters, `Deserialize` for [`spec`], bytes as hex | the crate serde |
 //! | `arbitrary` | no | `Arbitrary` for messages | the crate arbitrary; implies `std` |
 //!
 //! Without any of them (`default-features = false`) the crate needs `core` alone.
@@ -108,10 +112,15 @@ pub mod fuzzing;
 pub mod hex;
 pub mod message;
 pub mod native;
+pub mod nested;
 pub mod parse;
+pub mod presets;
+pub mod sniff;
+pub mod spec;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+pub mod tokens;
 
 pub use deframer::Deframer;
 pub use frame::Frame;
