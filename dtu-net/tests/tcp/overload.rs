@@ -1,12 +1,13 @@
 //! A server for which more devices wait than it can let in soon.
 
 use crate::serve;
+use core::net::SocketAddr;
 use core::time::Duration;
 use dtu_net::driver::{Bound, Server, ServerConfig};
 use dtu_proto::message::{DeviceId, Register, Resume, Token, VERSION};
 use dtu_proto::{Message, Native};
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, OnceLock};
 use tokio::task::yield_now;
 use tokio::time::advance;

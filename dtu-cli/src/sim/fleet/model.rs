@@ -25,9 +25,8 @@ pub(super) const DATA_REPEAT: u64 = 300 * MILLISECOND;
 pub(super) const REFUSE_COST: u64 = door::REFUSE_COST.as_micros() as u64;
 pub(super) const DISCARD_COST: u64 = REFUSE_COST;
 
-/// How many connections the server accepts in a row before it works on one that waits: what tokio lets a task do before
-/// others have their turn.
-pub(super) const ACCEPT_BATCH: u32 = 128;
+/// How many connections the server accepts in a row before it works on one that waits, as `dtu_net`'s does.
+pub(super) const ACCEPT_BATCH: u32 = 1024;
 
 /// How long the fleet has been connected when the outage begins, at least: longer than
 /// [`STABLE_AFTER`](dtu_net::backoff::STABLE_AFTER), so that every backoff begins anew.
