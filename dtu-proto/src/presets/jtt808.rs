@@ -86,9 +86,7 @@ impl Framing for Jtt808 {
         if announced.is_right() {
             examined
         } else {
-            // The closing flag may open the next frame.
-            let judged = frame.encoded_len().saturating_sub(1);
-            reject(Malformed::Length { found: announced.properties() }, judged)
+            reject(Malformed::Length { found: announced.properties() }, frame.encoded_len())
         }
     }
 

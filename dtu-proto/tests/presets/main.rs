@@ -3,7 +3,11 @@
 #[cfg(feature = "testing")]
 mod captures;
 #[cfg(feature = "testing")]
+mod edges;
+#[cfg(feature = "testing")]
 mod file;
+#[cfg(feature = "testing")]
+mod modbus;
 #[cfg(feature = "testing")]
 mod pcap;
 #[cfg(feature = "testing")]

@@ -32,7 +32,7 @@ use memchr::memchr;
 /// use dtu_proto::framing::{Step, next_step};
 /// use dtu_proto::presets::Mavlink2;
 ///
-/// // A HEARTBEAT whose payload is `02 03 51 04 03`, of system 1.
+/// // A HEARTBEAT of system 1.
 /// # use dtu_proto::Framing;
 /// # let mut line = [0; 32];
 /// # let header = [0xFD, 0, 0, 0, 0x4E, 0x01, 0x01, 0, 0, 0];
