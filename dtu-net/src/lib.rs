@@ -35,6 +35,7 @@ mod heartbeat;
 mod inbox;
 pub mod keys;
 pub mod limits;
+pub mod line;
 pub mod link;
 mod numbers;
 mod outbox;
