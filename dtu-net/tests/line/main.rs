@@ -1,6 +1,6 @@
 //! The line on a virtual clock.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "a test")]
 
 mod echo;
 mod late;
