@@ -47,6 +47,7 @@ mod server;
 mod state;
 mod step;
 pub mod store;
+pub mod transparent;
 mod wire;
 
 pub use device::{Device, DeviceConfig};

@@ -50,6 +50,7 @@ impl Verdict {
             | Cause::WrongProof
             | Cause::TooMuchBeforeRegister { .. }
             | Cause::Replaced
+            | Cause::Taken
             | Cause::Away { .. } => Self::Failed,
         }
     }

@@ -22,6 +22,11 @@ pub enum LineEvent {
         /// What is known of it.
         kind: Unsolicited,
     },
+    /// A token was taken out.
+    Token {
+        /// Its index in the set that the line was given.
+        index: usize,
+    },
     /// Bytes that belong to no frame. Neighbours of one cause are added up.
     Skipped {
         /// How many.

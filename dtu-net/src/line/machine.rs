@@ -10,10 +10,11 @@ use super::request::{Outcome, Reply, Request, RequestError, RequestId};
 use crate::retry::Class;
 use core::time::Duration;
 use dtu_proto::Framing;
-use dtu_proto::counters::Counters;
+use dtu_proto::tokens::TokenSet;
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::SeedableRng;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Why [`Line::poll_timeout`] wants to be called again.
@@ -65,8 +66,14 @@ impl<F: Framing> Line<F> {
     /// A line without a connection. `framing` is that of what comes; `seed` spreads the delays between repeats.
     #[must_use]
     pub fn new(framing: F, limits: LineLimits, seed: u64) -> Self {
+        Self::with_tokens(framing, Arc::default(), limits, seed)
+    }
+
+    /// A line on which `tokens` stand between frames, or inside them, that are not of it: see [`dtu_proto::tokens`].
+    #[must_use]
+    pub fn with_tokens(framing: F, tokens: Arc<TokenSet>, limits: LineLimits, seed: u64) -> Self {
         Self {
-            reader: Reader::new(framing, limits.stall),
+            reader: Reader::new(framing, tokens, limits.stall),
             limits,
             rng: Pcg32::seed_from_u64(seed),
             queue: Queue::default(),
@@ -80,6 +87,15 @@ impl<F: Framing> Line<F> {
             ledger: LineLedger::default(),
             counters: LineCounters::default(),
         }
+    }
+
+    /// Takes these tokens out from now on. A frame that has begun is given up, so call it between connections.
+    pub fn set_tokens(&mut self, now: Instant, tokens: Arc<TokenSet>)
+    where
+        F: Clone,
+    {
+        self.reader.set_tokens(tokens);
+        self.take_pieces(now);
     }
 
     /// Puts a request into the queue. Its deadline runs from `now`.
@@ -207,9 +223,14 @@ impl<F: Framing> Line<F> {
                 continue;
             };
             waiting.sent = Some(now);
+            let is_over = !waiting.request.matcher.expects_reply() && waiting.request.timeout.is_zero();
             out.extend_from_slice(&waiting.request.bytes);
             self.reader.expect_echo(waiting.request.echo.then(|| waiting.request.bytes.clone()));
             self.counters.attempts += 1;
+            if is_over {
+                self.settle(waiting.id, Outcome::Sent);
+                return true;
+            }
             let (until, attempts) = (attempt.until, attempt.number);
             self.flight = Some(Flight { waiting, sent: now, until, attempts, tentative: None });
             return true;
@@ -272,14 +293,14 @@ impl<F: Framing> Line<F> {
     #[must_use]
     pub const fn counters(&self) -> LineCounters {
         let echo_bytes = self.reader.echo_bytes;
-        let skipped_bytes = self.reader.deframer().counters().skipped_bytes();
+        let skipped_bytes = self.reader.skipped_bytes;
         LineCounters { echo_bytes, skipped_bytes, ..self.counters }
     }
 
-    /// What the deframer has seen.
+    /// The framing.
     #[must_use]
-    pub const fn frames(&self) -> &Counters {
-        self.reader.deframer().counters()
+    pub const fn framing(&self) -> &F {
+        self.reader.framing()
     }
 
     fn take_pieces(&mut self, now: Instant) {
@@ -287,6 +308,7 @@ impl<F: Framing> Line<F> {
             match piece {
                 Piece::Frame(frame) => self.handle_frame(now, frame),
                 Piece::Skipped { bytes, cause } => self.events.push_back(LineEvent::Skipped { bytes, cause }),
+                Piece::Token { index } => self.events.push_back(LineEvent::Token { index }),
             }
         }
     }

@@ -97,8 +97,12 @@ mod tests {
     #[test]
     fn places_stand_between_bytes() {
         let found = parts("A{id:digit*3}{x}B").expect("it is well formed");
-        let [Part::Bytes(a), Part::Place { inside: "id:digit*3", at: 1 }, Part::Place { inside: "x", at: 13 }, Part::Bytes(b)] =
-            &found[..]
+        let [
+            Part::Bytes(a),
+            Part::Place { inside: "id:digit*3", at: 1 },
+            Part::Place { inside: "x", at: 13 },
+            Part::Bytes(b),
+        ] = &found[..]
         else {
             unreachable!("{found:?}")
         };

@@ -1,0 +1,57 @@
+//! The framing of a line before it is built.
+
+use super::error::Problem;
+use super::framing::SharedFraming;
+use core::fmt;
+use dtu_proto::{Framing, Native};
+
+/// A framing by the name of a preset, by declaration, or of the user's own.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum FramingSpec {
+    /// A preset of `dtu_proto`, by its name.
+    Preset(Box<str>),
+    /// One that is there already.
+    Shared(SharedFraming),
+}
+
+impl FramingSpec {
+    pub(super) fn build(&self) -> Result<SharedFraming, Problem> {
+        match self {
+            Self::Preset(name) if **name == *"native" => Ok(SharedFraming::new(Native::new())),
+            Self::Preset(_) => Err(Problem::UnknownFraming),
+            Self::Shared(framing) => Ok(framing.clone()),
+        }
+    }
+}
+
+impl From<&str> for FramingSpec {
+    fn from(name: &str) -> Self {
+        Self::Preset(name.into())
+    }
+}
+
+impl From<SharedFraming> for FramingSpec {
+    fn from(framing: SharedFraming) -> Self {
+        Self::Shared(framing)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for FramingSpec {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = FramingSpec;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a framing, or a table that declares one")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<FramingSpec, E> {
+                Ok(name.into())
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
