@@ -113,8 +113,8 @@ pub mod message;
 pub mod native;
 pub mod nested;
 pub mod parse;
-pub mod sniff;
 pub mod presets;
+pub mod sniff;
 pub mod spec;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use dtu_proto::spec::SpecError;
 
 /// A key of a profile has a value that it cannot have.
 ///
@@ -131,8 +132,8 @@ pub enum Problem {
     },
     /// There is no framing of this name.
     UnknownFraming,
-    /// The declared framing contradicts itself; its own error says how.
-    Contradiction,
+    /// The declared framing contradicts itself.
+    Declared(SpecError),
     /// The time is outside of its bounds.
     Time {
         /// The least.
@@ -169,7 +170,7 @@ impl fmt::Display for Problem {
             Self::TooLong { len, limit } => write!(f, "it has {len}, and may have {limit}"),
             Self::Repeated { index } => write!(f, "it is the same as the one with the index {index}"),
             Self::UnknownFraming => f.write_str("there is no framing of this name"),
-            Self::Contradiction => f.write_str("the declared framing contradicts itself"),
+            Self::Declared(error) => error.fmt(f),
             Self::Time { least, most } => write!(f, "it has to be from {} to {}", least.as_millis(), most.as_millis()),
             Self::Number { least, most } => write!(f, "it has to be from {least} to {most}"),
         }

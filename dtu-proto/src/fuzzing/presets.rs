@@ -1,8 +1,8 @@
 //! Any bytes through each preset.
 
+use crate::encode::{EncodeError, Sink};
 use crate::frame::Frame;
 use crate::framing::{Examined, Framing, Malformed, Step, next_step};
-use crate::encode::{EncodeError, Sink};
 use crate::presets::{ALL, Direction, Mavlink2, Preset};
 use crate::testing::{Cuts, Merged, merged_steps};
 use alloc::vec::Vec;
@@ -54,8 +54,11 @@ fn keeps_the_contract(preset: &Preset, framing: Shared, stream: &[u8]) {
                 assert!((1..=longest).contains(&frame.encoded_len()), "{preset:?}: {frame:?}");
                 assert_eq!(frame.as_bytes(), &candidate[..frame.encoded_len()]);
                 // A frame that shares its flag with the one before starts where no other would.
-                let shares = preset.spec().map_or(preset.name() == "jtt808", |spec| spec.shared) && candidate[0] != 0x7E;
-                let ended = preset.spec().is_some_and(|spec| spec.start[0].is_empty() && !spec.end.is_empty() && spec.length.is_none());
+                let shares =
+                    preset.spec().map_or(preset.name() == "jtt808", |spec| spec.shared) && candidate[0] != 0x7E;
+                let ended = preset
+                    .spec()
+                    .is_some_and(|spec| spec.start[0].is_empty() && !spec.end.is_empty() && spec.length.is_none());
                 let is_behind_delimiter = ended || preset.name() == "cobs";
                 if !shares && !is_behind_delimiter {
                     assert_eq!(framing.find_start(candidate), 0, "{preset:?} passes over {candidate:02x?}");

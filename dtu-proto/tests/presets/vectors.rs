@@ -39,7 +39,8 @@ fn every_valid_vector_is_one_frame_and_comes_again() {
 fn every_invalid_vector_is_rejected_for_its_cause() {
     for entry in entries("invalid") {
         let (name, framing, bytes) = (entry.name(), entry.framing(), entry.bytes());
-        let fill = bytes.iter().take_while(|&&byte| entry.preset().spec().is_some_and(|spec| spec.preamble == Some(byte)));
+        let fill =
+            bytes.iter().take_while(|&&byte| entry.preset().spec().is_some_and(|spec| spec.preamble == Some(byte)));
         let line = &bytes[fill.count()..];
         let Examined::Rejected { cause, .. } = framing.examine(line) else {
             panic!("{name}: {:?}", framing.examine(line));
@@ -105,7 +106,8 @@ fn every_preset_has_vectors_and_a_name_of_its_own() {
 #[test]
 fn the_copy_has_every_fact_of_its_source() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/framings.toml");
-    let path = if path.exists() { path } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/framings.toml") };
+    let path =
+        if path.exists() { path } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/framings.toml") };
     let Ok(text) = std::fs::read_to_string(&path) else {
         println!("skipped: there is no {}", path.display());
         return;
