@@ -252,7 +252,7 @@ impl Transparent {
         let line = self.line.poll_timeout().map(|(at, _)| at);
         let is_stalled = self.wrapper.as_ref().is_some_and(Wrapper::is_waiting);
         let stall = is_stalled.then(|| self.heard + self.profile.stall);
-        [line, stall].into_iter().flatten().fold(Some(silence), |least, at| least.map(|least| least.min(at)))
+        [Some(silence), line, stall].into_iter().flatten().min()
     }
 
     /// Asks the line. The outcome comes as an event.

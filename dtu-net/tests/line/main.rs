@@ -13,6 +13,7 @@ use core::time::Duration;
 use dtu_net::line::{
     Line, LineEvent, LineLimits, LineTimer, Matcher, Outcome, Request, RequestError, RequestId, Unsolicited,
 };
+use dtu_proto::presets::{Direction, ModbusRtu};
 use std::time::Instant;
 
 pub(crate) const fn ms(millis: u64) -> Duration {
@@ -21,7 +22,7 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 
 /// A line, its clock, and everything that it has said.
 pub(crate) struct Bench {
-    pub(crate) line: Line<rtu::Rtu>,
+    pub(crate) line: Line<ModbusRtu>,
     pub(crate) now: Instant,
     pub(crate) events: Vec<LineEvent>,
     /// What has left, with the time.
@@ -37,7 +38,7 @@ impl Bench {
     pub(crate) fn with(limits: LineLimits) -> Self {
         #[allow(clippy::disallowed_methods, reason = "only differences count")]
         let began = Instant::now();
-        let mut line = Line::new(rtu::Rtu, limits, 7);
+        let mut line = Line::new(ModbusRtu::new(Direction::Up), limits, 7);
         line.handle_connected(began);
         Self { line, now: began, events: Vec::new(), sent: Vec::new(), began }
     }

@@ -1,8 +1,9 @@
 //! Who goes when, and how many may wait.
 
-use super::rtu::{Rtu, read, registers, sealed};
+use super::rtu::{read, registers, sealed};
 use super::{Bench, asking, ms, reading};
 use dtu_net::line::{Line, LineLimits, LineTimer, Matcher, Outcome, Priority, Request, RequestError, Unsolicited};
+use dtu_proto::presets::{Direction, ModbusRtu};
 
 #[test]
 fn one_request_at_a_time_is_on_the_line() {
@@ -61,7 +62,7 @@ fn what_has_no_room_or_no_bytes_is_refused_and_counted() {
 #[test]
 fn nothing_is_sent_without_a_connection_and_all_that_waits_goes_on_with_it() {
     let mut bench = Bench::new();
-    bench.line = Line::new(Rtu, LineLimits::default(), 7);
+    bench.line = Line::new(ModbusRtu::new(Direction::Up), LineLimits::default(), 7);
     let id = bench.read();
     assert_eq!((bench.sent.len(), bench.timer()), (0, Some((ms(30_000), LineTimer::Deadline))));
     bench.line.handle_connected(bench.now);
