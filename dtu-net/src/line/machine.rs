@@ -105,14 +105,14 @@ impl<F: Framing> Line<F> {
     /// [`RequestError`]: it was not taken, and is counted as refused.
     pub fn request(&mut self, now: Instant, request: Request) -> Result<RequestId, RequestError> {
         self.ledger.asked += 1;
-        let (len, waiting) = (request.bytes.len(), self.queue.len() + usize::from(self.flight.is_some()));
+        let len = request.bytes.len();
         let refused = if self.is_closed {
             Some(RequestError::Closed)
         } else if len == 0 || len > self.limits.max_request {
             Some(RequestError::Length { len, limit: self.limits.max_request })
         } else {
             let limit = self.limits.queue;
-            (waiting >= limit).then_some(RequestError::Full { limit })
+            self.is_full().then_some(RequestError::Full { limit })
         };
         if let Some(error) = refused {
             self.ledger.refused += 1;
@@ -281,6 +281,12 @@ impl<F: Framing> Line<F> {
     #[must_use]
     pub const fn is_busy(&self) -> bool {
         self.ledger.pending > 0
+    }
+
+    /// Whether as many requests wait as may.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.ledger.pending >= self.limits.queue as u64
     }
 
     /// What became of the requests so far.

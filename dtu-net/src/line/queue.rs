@@ -23,10 +23,6 @@ pub(super) struct Waiting {
 pub(super) struct Queue(Vec<Waiting>);
 
 impl Queue {
-    pub(super) const fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting> {
         self.0.iter()
     }

@@ -378,6 +378,12 @@ impl Transparent {
         self.state == State::Connected && self.epoch == epoch
     }
 
+    /// Whether a request would be refused for want of room.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.line.is_full()
+    }
+
     /// Whether frames wait for the application.
     #[must_use]
     pub fn has_heard(&self) -> bool {
