@@ -6,7 +6,12 @@ mod bench;
 mod envelope;
 mod pattern;
 mod profile;
+#[path = "../simulation/random.rs"]
+#[allow(dead_code, reason = "the simulation of links uses the rest of it")]
+mod random;
 mod reception;
 #[path = "../line/rtu.rs"]
 mod rtu;
 mod session;
+mod simulation;
+mod world;
