@@ -51,6 +51,14 @@ pub enum Key {
     KindAt,
     /// What a logout is answered with.
     LogoutReply,
+    /// How many requests may wait.
+    Queue,
+    /// How long the line is quiet after a reply that did not come.
+    Quarantine,
+    /// How long that reply is reckoned with.
+    Suspicion,
+    /// How long another one is waited for.
+    Confirm,
     /// The silence after which a connection is over.
     Idle,
     /// The silence after which a frame that has begun is given up.
@@ -73,6 +81,10 @@ impl fmt::Display for Key {
             Self::EnvelopeFraming => "envelope.framing",
             Self::KindAt => "envelope.kind_at",
             Self::LogoutReply => "envelope.logout_reply",
+            Self::Queue => "line.queue",
+            Self::Quarantine => "line.quarantine_ms",
+            Self::Suspicion => "line.suspicion_ms",
+            Self::Confirm => "line.confirm_ms",
             Self::Idle => "idle_ms",
             Self::Stall => "stall_ms",
             Self::Retention => "retention_ms",
@@ -132,6 +144,8 @@ pub enum Problem {
     },
     /// There is no framing of this name.
     UnknownFraming,
+    /// On a stream nobody knows where frames of this framing end: it is one of datagrams.
+    OfDatagrams,
     /// The declared framing contradicts itself.
     Declared(SpecError),
     /// The time is outside of its bounds.
@@ -170,6 +184,7 @@ impl fmt::Display for Problem {
             Self::TooLong { len, limit } => write!(f, "it has {len}, and may have {limit}"),
             Self::Repeated { index } => write!(f, "it is the same as the one with the index {index}"),
             Self::UnknownFraming => f.write_str("there is no framing of this name"),
+            Self::OfDatagrams => f.write_str("it is a framing of datagrams, and this is a stream"),
             Self::Declared(error) => error.fmt(f),
             Self::Time { least, most } => write!(f, "it has to be from {} to {}", least.as_millis(), most.as_millis()),
             Self::Number { least, most } => write!(f, "it has to be from {least} to {most}"),

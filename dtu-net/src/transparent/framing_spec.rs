@@ -26,6 +26,9 @@ impl FramingSpec {
             Self::Preset(name) if **name == *"native" => Ok(SharedFraming::new(Native::new())),
             Self::Preset(name) => {
                 let preset = presets::by_name(name).ok_or(Problem::UnknownFraming)?;
+                if preset.is_datagram() {
+                    return Err(Problem::OfDatagrams);
+                }
                 Ok(SharedFraming::new(preset.framing(Direction::Up)))
             }
             Self::Declared(spec) => spec.compile().map(SharedFraming::new).map_err(Problem::Declared),

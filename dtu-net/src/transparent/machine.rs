@@ -261,6 +261,7 @@ impl Transparent {
     ///
     /// [`RequestError`]: it was not taken.
     pub fn request(&mut self, now: Instant, request: Request) -> Result<RequestId, RequestError> {
+        let request = if self.profile.echo { request.echoed() } else { request };
         self.line.request(now, request)
     }
 

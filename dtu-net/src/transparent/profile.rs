@@ -8,7 +8,7 @@ use super::template::Template;
 use super::text;
 use crate::limits::{IDENTIFY, RETENTION};
 use crate::line::LineLimits;
-use crate::line::limits::STALL;
+use crate::line::limits::{CONFIRM, QUARANTINE, QUEUE, STALL, SUSPICION};
 use core::time::Duration;
 use dtu_proto::tokens::{MAX_TOKEN_LEN, MAX_TOKENS, TokenError, TokenSet};
 
@@ -24,6 +24,9 @@ pub const BEFORE_REGISTRATION: usize = 1024;
 
 /// The most that can be set of these.
 pub const BEFORE_REGISTRATION_MAX: usize = 64 * 1024;
+
+/// The most requests that a profile can let wait for a line.
+pub const QUEUE_MAX: usize = 4096;
 
 const LONGEST: Duration = Duration::from_hours(24);
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -130,6 +133,53 @@ pub struct EnvelopeSpec {
     pub logout_reply: ReplySpec,
 }
 
+/// The bounds of the line, as a file says them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
+pub struct LineSpec {
+    /// See [`QUEUE`].
+    pub queue: usize,
+    /// See [`QUARANTINE`], in milliseconds.
+    pub quarantine_ms: u64,
+    /// See [`SUSPICION`], in milliseconds.
+    pub suspicion_ms: u64,
+    /// See [`CONFIRM`], in milliseconds.
+    pub confirm_ms: u64,
+    /// Whether the line gives back what is sent on it; then every request is [`echoed`](crate::line::Request::echoed).
+    pub echo: bool,
+}
+
+impl Default for LineSpec {
+    fn default() -> Self {
+        Self {
+            queue: QUEUE,
+            quarantine_ms: millis(QUARANTINE),
+            suspicion_ms: millis(SUSPICION),
+            confirm_ms: millis(CONFIRM),
+            echo: false,
+        }
+    }
+}
+
+impl LineSpec {
+    fn build(&self, stall: Duration) -> Result<LineLimits, ProfileError> {
+        let time = |key, ms| {
+            let (time, least, most) = (Duration::from_millis(ms), Duration::ZERO, LONGEST);
+            if time <= most { Ok(time) } else { Err(ProfileError { key, problem: Problem::Time { least, most } }) }
+        };
+        if !(1..=QUEUE_MAX).contains(&self.queue) {
+            let problem = Problem::Number { least: 1, most: QUEUE_MAX };
+            return Err(ProfileError { key: Key::Queue, problem });
+        }
+        let mut limits = LineLimits::default();
+        (limits.queue, limits.stall) = (self.queue, stall);
+        limits.quarantine = time(Key::Quarantine, self.quarantine_ms)?;
+        limits.suspicion = time(Key::Suspicion, self.suspicion_ms)?;
+        limits.confirm = time(Key::Confirm, self.confirm_ms)?;
+        Ok(limits)
+    }
+}
+
 /// A profile that is not built yet.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
@@ -144,6 +194,9 @@ pub struct ProfileSpec {
     /// What is around the frames of the line.
     #[cfg_attr(feature = "serde", serde(default))]
     pub envelope: Option<EnvelopeSpec>,
+    /// The bounds of the line.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub line: LineSpec,
     /// The silence after which a connection is over, in milliseconds.
     #[cfg_attr(feature = "serde", serde(default = "idle"))]
     pub idle_ms: u64,
@@ -201,6 +254,7 @@ impl ProfileSpec {
             registration,
             heartbeat: Vec::new(),
             envelope: None,
+            line: LineSpec::default(),
             idle_ms: idle(),
             stall_ms: stall(),
             retention_ms: retention(),
@@ -264,6 +318,7 @@ impl ProfileSpec {
             let bounds = Problem::Number { least: len, most: BEFORE_REGISTRATION_MAX };
             return Err(error(Key::MaxBytes, bounds));
         }
+        let stall = time(Key::Stall, self.stall_ms, LONGEST)?;
         Ok(Profile {
             framing: self.framing.build().map_err(|problem| error(Key::Framing, problem))?,
             pattern,
@@ -275,11 +330,12 @@ impl ProfileSpec {
             heartbeat_replies,
             envelope: envelope.transpose()?,
             idle: time(Key::Idle, self.idle_ms, LONGEST)?,
-            stall: time(Key::Stall, self.stall_ms, LONGEST)?,
+            stall,
             retention: time(Key::Retention, self.retention_ms, LONGEST * 7)?,
             unknown: self.unknown,
             takeover: self.takeover,
-            limits: LineLimits::default(),
+            limits: self.line.build(stall)?,
+            echo: self.line.echo,
         })
     }
 }
@@ -314,6 +370,7 @@ pub struct Profile {
     pub(super) unknown: Unknown,
     pub(super) takeover: Takeover,
     pub(super) limits: LineLimits,
+    pub(super) echo: bool,
 }
 
 /// Frames of the unit around those of its line.

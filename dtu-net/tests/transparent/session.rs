@@ -146,7 +146,6 @@ fn frames_that_nobody_takes_make_room_for_newer_ones_and_are_counted() {
     assert_eq!((bench.heard[0].kind, bench.heard[0].epoch), (Unsolicited::Idle, bench.epoch));
     let overruns = bench.events.iter().filter(|event| **event == TransparentEvent::Overrun { bytes: 7 }).count();
     assert_eq!(overruns, 3);
-    assert!(HEARD_BYTES / 256 <= HEARD_FRAMES, "the longest frames of Modbus meet the bound in bytes");
     let long = registers(9, &[7; 125]);
     for _ in 0..HEARD_FRAMES + 1 {
         bench.session.handle_bytes(bench.epoch, bench.now, &long);
@@ -173,4 +172,18 @@ fn noise_before_the_registration_is_told() {
     let mut bench = Bench::new(&spec());
     bench.connect(&[b"xx", REG].concat());
     assert_eq!((bench.skipped(), bench.session.counters().received_bytes), (2, 19));
+}
+
+#[test]
+fn on_a_line_that_echoes_the_profile_takes_the_echo_out_of_every_request() {
+    let mut spec = spec();
+    spec.line.echo = true;
+    let mut bench = Bench::new(&spec);
+    bench.connect(REG);
+    let bytes = super::rtu::write(1, 2, 3);
+    let id = bench.ask(&bytes);
+    bench.hear(&bytes);
+    assert_eq!(bench.outcome(id), "pending");
+    bench.hear(&bytes);
+    assert_eq!(bench.outcome(id), "replied");
 }
