@@ -50,6 +50,7 @@ mod session;
 mod shared;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod transparent;
 mod turns;
 mod udp;
 mod waiters;
