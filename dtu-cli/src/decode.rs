@@ -6,15 +6,18 @@ mod input;
 mod json;
 mod output;
 mod packet;
+mod reading;
 mod reassembly;
 mod streams;
 mod tally;
 mod text;
 mod walk;
+mod ways;
 mod words;
 
+use crate::framings::{Named, Plan};
 use dtu_proto::Native;
-use input::{Input, Stop};
+use input::{Chosen, Input, Stop};
 use output::Output;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -78,13 +81,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let input = Input::open(&args.file)?;
     let live = input.is_live();
     let mut out = if args.json { Output::json(live) } else { Output::text(args.full, live) };
-    let framing = Native::with_max_payload(args.max_payload);
+    let plan = Plan::Same(Named::native(Native::with_max_payload(args.max_payload)));
+    let chosen = Chosen { plan: &plan, way: None };
     let decoded = if args.hex {
-        input.decode_hex(framing, &mut out)
+        input.decode_hex(chosen, &mut out)
     } else if args.raw {
-        input.decode_raw(framing, &mut out)
+        input.decode_raw(chosen, &mut out)
     } else {
-        input.decode(framing, &args.port, &mut out)
+        input.decode(chosen, &args.port, &mut out)
     };
     let (notes, broken) = match decoded {
         Ok(notes) => (notes, None),

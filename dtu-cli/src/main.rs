@@ -5,6 +5,7 @@ mod chaos;
 mod connect;
 mod decode;
 mod demo;
+mod framings;
 mod progress;
 mod serve;
 mod sim;

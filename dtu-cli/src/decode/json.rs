@@ -2,6 +2,7 @@
 
 use super::output::{Content, Origin, TransportName};
 use super::walk::{Entry, widen};
+use crate::framings::Way;
 use dtu_proto::Message;
 use dtu_proto::hex::Hex;
 use serde::Serialize;
@@ -38,6 +39,15 @@ enum What<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<ErrorFields>,
     },
+    Foreign {
+        frame: u64,
+        framing: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        direction: Option<Way>,
+        header: Hex<'a>,
+        payload: Hex<'a>,
+        trailer: Hex<'a>,
+    },
     Skipped {
         skipped: u64,
         cause: &'static str,
@@ -53,15 +63,29 @@ struct ErrorFields {
     text: String,
 }
 
-/// Writes the line of `entry`; `content` is what its frame says, if it is one.
+/// Writes the line of `entry`; `content` is what its frame says, if it is a native one.
 pub(super) fn write(
     writer: &mut impl Write,
     origin: Option<&Origin<'_>>,
     entry: &Entry<'_>,
     content: Option<&Content<'_>>,
 ) -> io::Result<()> {
+    let plain;
     let (offset, what) = match entry {
-        Entry::Frame { offset, frame } => {
+        Entry::Frame { offset, frame, framing } if !framing.is_native() => {
+            plain = framing.payload(frame);
+            let (bytes, range) = (frame.as_bytes(), frame.payload_range());
+            let what = What::Foreign {
+                frame: widen(frame.encoded_len()),
+                framing: framing.name(),
+                direction: framing.way_of(frame),
+                header: Hex(bytes.get(..range.start).unwrap_or_default()),
+                payload: Hex(&plain),
+                trailer: Hex(bytes.get(range.end..).unwrap_or_default()),
+            };
+            (*offset, what)
+        }
+        Entry::Frame { offset, frame, .. } => {
             let message = content.map(|content| &content.message);
             let device_stream = content.and_then(|content| content.device_stream);
             let what = What::Frame {

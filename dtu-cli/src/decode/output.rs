@@ -36,7 +36,7 @@ impl TransportName {
     }
 }
 
-/// What a frame's payload says.
+/// What the payload of a native frame says.
 pub(super) struct Content<'a> {
     /// The device's stream that a datagram begins with.
     pub(super) device_stream: Option<u64>,
@@ -104,8 +104,10 @@ impl Output {
     /// Writes one entry.
     pub(super) fn entry(&mut self, origin: Option<&Origin<'_>>, entry: &Entry<'_>) -> io::Result<()> {
         let content = match entry {
-            Entry::Frame { frame, .. } => Some(Content::of(origin.map(|origin| origin.transport), frame.payload())),
-            Entry::Skipped(_) | Entry::Gap { .. } => None,
+            Entry::Frame { frame, framing, .. } if framing.is_native() => {
+                Some(Content::of(origin.map(|origin| origin.transport), frame.payload()))
+            }
+            Entry::Frame { .. } | Entry::Skipped(_) | Entry::Gap { .. } => None,
         };
         self.tally.record(entry, content.as_ref());
         match &mut self.form {

@@ -1,7 +1,8 @@
 //! One stream of bytes through a deframer: entries with their offsets, neighbouring skips of one cause merged.
 
+use crate::framings::Named;
 use dtu_proto::deframer::FIRST_CAPACITY;
-use dtu_proto::{Deframer, Frame, Framing as _, Malformed, Native, Step};
+use dtu_proto::{Deframer, Frame, Framing as _, Malformed, Step};
 use std::io;
 
 /// How many bytes of a skip are kept to be shown; a skip may be longer than the memory.
@@ -10,8 +11,8 @@ pub(super) const SKIP_SHOWN: usize = 64;
 /// What is at a place of a stream. The lengths of a stream's entries add up to the stream.
 #[derive(Debug)]
 pub(super) enum Entry<'a> {
-    /// A frame.
-    Frame { offset: u64, frame: Frame<'a> },
+    /// A frame, and the framing that it is of.
+    Frame { offset: u64, frame: Frame<'a>, framing: &'a Named },
     /// Bytes that belong to no frame.
     Skipped(&'a Skip),
     /// Bytes that the capture does not have.
@@ -50,8 +51,8 @@ impl<S: FnMut(Mark, Entry<'_>) -> io::Result<()>> Sink for S {}
 
 /// The walk over one stream.
 #[derive(Debug)]
-pub(super) struct Walk {
-    deframer: Deframer<Native, Vec<u8>>,
+pub(super) struct Walk<'p> {
+    deframer: Deframer<&'p Named, Vec<u8>>,
     /// No less than the memory of the deframer, in bytes.
     held: usize,
     /// Where the first byte without a verdict stands in the stream.
@@ -60,8 +61,8 @@ pub(super) struct Walk {
     pending: Option<Skip>,
 }
 
-impl Walk {
-    pub(super) fn new(framing: Native) -> Self {
+impl<'p> Walk<'p> {
+    pub(super) fn new(framing: &'p Named) -> Self {
         Self { deframer: Deframer::new(framing), held: 0, offset: 0, pending: None }
     }
 
@@ -109,6 +110,7 @@ impl Walk {
     }
 
     fn drain(&mut self, mark: Mark, sink: &mut impl Sink) -> io::Result<()> {
+        let framing = *self.deframer.framing();
         loop {
             let head = Head::of(self.deframer.unjudged());
             match self.deframer.next_step() {
@@ -116,7 +118,7 @@ impl Walk {
                     if let Some(skip) = self.pending.take() {
                         sink(skip.mark, Entry::Skipped(&skip))?;
                     }
-                    sink(mark, Entry::Frame { offset: self.offset, frame })?;
+                    sink(mark, Entry::Frame { offset: self.offset, frame, framing })?;
                     self.offset += widen(frame.encoded_len());
                 }
                 Step::Skipped { bytes, cause } => self.skip(mark, bytes, cause, &head, sink)?,

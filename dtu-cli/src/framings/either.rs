@@ -1,0 +1,77 @@
+//! A framing that differs by the way of the bytes, on a line that carries both ways: requests and replies of an RS-485 bus.
+
+use super::way::Way;
+use dtu_proto::encode::{EncodeError, Sink};
+use dtu_proto::framing::Malformed;
+use dtu_proto::{Examined, Frame, Framing};
+
+/// Takes frames of both ways. Where the same bytes begin a frame of each, the shorter one is it.
+pub(crate) struct Either {
+    up: Box<dyn Framing>,
+    down: Box<dyn Framing>,
+}
+
+impl Either {
+    pub(crate) fn new(up: Box<dyn Framing>, down: Box<dyn Framing>) -> Self {
+        Self { up, down }
+    }
+
+    /// Which way the frame went; `None` when it is the same frame both ways.
+    pub(crate) fn way_of(&self, frame: &Frame<'_>) -> Option<Way> {
+        match (is_frame(&*self.up, frame), is_frame(&*self.down, frame)) {
+            (true, false) => Some(Way::Up),
+            (false, true) => Some(Way::Down),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    fn of(&self, frame: &Frame<'_>) -> &dyn Framing {
+        if is_frame(&*self.down, frame) { &*self.down } else { &*self.up }
+    }
+}
+
+fn is_frame(framing: &dyn Framing, frame: &Frame<'_>) -> bool {
+    matches!(framing.examine(frame.as_bytes()), Examined::Frame(same) if same.encoded_len() == frame.encoded_len())
+}
+
+impl Framing for Either {
+    fn examine<'a>(&self, candidate: &'a [u8]) -> Examined<'a> {
+        match (self.down.examine(candidate), self.up.examine(candidate)) {
+            (Examined::Frame(down), Examined::Frame(up)) => {
+                Examined::Frame(if up.encoded_len() < down.encoded_len() { up } else { down })
+            }
+            // What the other still needs bytes for is longer than all that is there, so the verdict stands.
+            (frame @ Examined::Frame(_), _) | (_, frame @ Examined::Frame(_)) => frame,
+            (Examined::NeedMore { at_least: down }, Examined::NeedMore { at_least: up }) => {
+                Examined::NeedMore { at_least: down.min(up) }
+            }
+            (more @ Examined::NeedMore { .. }, Examined::Rejected { .. })
+            | (Examined::Rejected { .. }, more @ Examined::NeedMore { .. }) => more,
+            (Examined::Rejected { cause: down, judged }, Examined::Rejected { cause: up, judged: judged_up }) => {
+                // A wrong checksum says more than a function that only the other way knows.
+                let cause = if matches!(down, Malformed::Unknown { .. }) { up } else { down };
+                Examined::Rejected { cause, judged: judged.min(judged_up) }
+            }
+        }
+    }
+
+    fn find_start(&self, bytes: &[u8]) -> usize {
+        self.up.find_start(bytes).min(self.down.find_start(bytes))
+    }
+
+    fn max_frame_len(&self) -> usize {
+        self.up.max_frame_len().max(self.down.max_frame_len())
+    }
+
+    fn evidence(&self) -> u32 {
+        self.up.evidence().min(self.down.evidence()).saturating_sub(1)
+    }
+
+    fn payload_into(&self, frame: &Frame<'_>, sink: &mut dyn Sink) {
+        self.of(frame).payload_into(frame, sink);
+    }
+
+    fn encode_into(&self, header: &[u8], payload: &[u8], sink: &mut dyn Sink) -> Result<(), EncodeError> {
+        self.down.encode_into(header, payload, sink)
+    }
+}

@@ -1,0 +1,112 @@
+//! A framing with the name under which the user chose it.
+
+use super::either::Either;
+use super::way::Way;
+use core::fmt;
+use dtu_proto::encode::{EncodeError, Sink};
+use dtu_proto::{Examined, Frame, Framing, Native};
+
+/// A framing and what it is called in the output.
+pub(crate) struct Named {
+    name: String,
+    framing: Any,
+}
+
+/// The native framing is named here so that it is walked over without a call through a pointer.
+enum Any {
+    Native(Native),
+    /// One that is the same both ways.
+    Same(Box<dyn Framing>),
+    /// One that differs, for this way.
+    OneWay(Way, Box<dyn Framing>),
+    /// One that differs, where it is not known which way the bytes went.
+    Either(Either),
+}
+
+impl Named {
+    pub(crate) fn native(framing: Native) -> Self {
+        Self { name: super::NATIVE.to_owned(), framing: Any::Native(framing) }
+    }
+
+    pub(crate) fn same(name: &str, framing: Box<dyn Framing>) -> Self {
+        Self { name: name.to_owned(), framing: Any::Same(framing) }
+    }
+
+    pub(crate) fn one_way(name: &str, way: Way, framing: Box<dyn Framing>) -> Self {
+        Self { name: name.to_owned(), framing: Any::OneWay(way, framing) }
+    }
+
+    pub(crate) fn either(name: &str, framing: Either) -> Self {
+        Self { name: name.to_owned(), framing: Any::Either(framing) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether payloads are messages.
+    pub(crate) const fn is_native(&self) -> bool {
+        matches!(self.framing, Any::Native(_))
+    }
+
+    /// Which way a frame of this framing went, where that makes a difference and can be told.
+    pub(crate) fn way_of(&self, frame: &Frame<'_>) -> Option<Way> {
+        match &self.framing {
+            Any::Native(_) | Any::Same(_) => None,
+            Any::OneWay(way, _) => Some(*way),
+            Any::Either(either) => either.way_of(frame),
+        }
+    }
+
+    /// The payload of a frame as its sender meant it.
+    pub(crate) fn payload(&self, frame: &Frame<'_>) -> Vec<u8> {
+        let mut payload = Vec::new();
+        self.payload_into(frame, &mut payload);
+        payload
+    }
+
+    #[inline]
+    fn other(&self) -> &dyn Framing {
+        match &self.framing {
+            Any::Native(native) => native,
+            Any::Same(framing) | Any::OneWay(_, framing) => framing,
+            Any::Either(either) => either,
+        }
+    }
+}
+
+impl Framing for Named {
+    #[inline]
+    fn examine<'a>(&self, candidate: &'a [u8]) -> Examined<'a> {
+        match &self.framing {
+            Any::Native(native) => native.examine(candidate),
+            Any::Same(_) | Any::OneWay(..) | Any::Either(_) => self.other().examine(candidate),
+        }
+    }
+
+    fn find_start(&self, bytes: &[u8]) -> usize {
+        self.other().find_start(bytes)
+    }
+
+    fn max_frame_len(&self) -> usize {
+        self.other().max_frame_len()
+    }
+
+    fn evidence(&self) -> u32 {
+        self.other().evidence()
+    }
+
+    fn payload_into(&self, frame: &Frame<'_>, sink: &mut dyn Sink) {
+        self.other().payload_into(frame, sink);
+    }
+
+    fn encode_into(&self, header: &[u8], payload: &[u8], sink: &mut dyn Sink) -> Result<(), EncodeError> {
+        self.other().encode_into(header, payload, sink)
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Named").field("name", &self.name).finish_non_exhaustive()
+    }
+}
