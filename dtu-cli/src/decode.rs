@@ -1,9 +1,12 @@
 //! `dtu decode`.
 
 mod capture;
+mod decisions;
 mod hex;
 mod input;
 mod json;
+mod nesting;
+mod opening;
 mod output;
 mod packet;
 mod reading;
@@ -15,7 +18,7 @@ mod walk;
 mod ways;
 mod words;
 
-use crate::framings::{Named, Plan};
+use crate::framings::{Choice, Named, Plan, Selection};
 use dtu_proto::Native;
 use input::{Chosen, Input, Stop};
 use output::Output;
@@ -81,8 +84,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let input = Input::open(&args.file)?;
     let live = input.is_live();
     let mut out = if args.json { Output::json(live) } else { Output::text(args.full, live) };
-    let plan = Plan::Same(Named::native(Native::with_max_payload(args.max_payload)));
-    let chosen = Chosen { plan: &plan, way: None };
+    let outer = Selection::One(Choice::Same(Named::native(Native::with_max_payload(args.max_payload))));
+    let outer_candidates = outer.candidates();
+    let plan = Plan { outer: outer.source(&outer_candidates), inner: None };
+    let chosen = Chosen { plan, way: None };
     let decoded = if args.hex {
         input.decode_hex(chosen, &mut out)
     } else if args.raw {
@@ -101,6 +106,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Nobody may be reading standard error any more; that is no reason to fail.
     if out.is_text() && !(broken.is_some() && out.tally().is_empty()) {
         let _ = writeln!(io::stderr(), "dtu: {}", out.tally());
+    }
+    if !out.decisions().is_empty() {
+        let _ = writeln!(io::stderr(), "dtu: framing: {}", out.decisions());
     }
     if let Some(notes) = notes.filter(|notes| !notes.is_empty()) {
         let _ = writeln!(io::stderr(), "dtu: capture: {notes}");

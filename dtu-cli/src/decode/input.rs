@@ -2,9 +2,9 @@
 
 use super::capture::{Capture, Kind, SNIFFED_LEN, Sniffed, sniff};
 use super::hex::HexText;
+use super::nesting::Nesting;
 use super::output::Output;
 use super::packet::{Nothing, dissect};
-use super::reading::Reading;
 use super::streams::{Losses, Streams};
 use super::ways::Ways;
 use crate::framings::{Plan, Way};
@@ -35,7 +35,7 @@ impl From<io::Error> for Stop {
 /// How the input is to be read.
 #[derive(Clone, Copy)]
 pub(super) struct Chosen<'p> {
-    pub(super) plan: &'p Plan,
+    pub(super) plan: Plan<'p>,
     /// Which way the bytes go, if the user says it; in a capture, those of who opened the connection.
     pub(super) way: Option<Way>,
 }
@@ -105,7 +105,7 @@ impl Input {
     ) -> Result<Option<Notes>, Stop> {
         let mut chunk = vec![0; CHUNK_LEN];
         let mut decoded = Vec::new();
-        let mut walk = Reading::new(chosen.plan, chosen.way);
+        let mut walk = Nesting::new(chosen.plan, chosen.way);
         let broken: anyhow::Result<()> = loop {
             out.settle()?;
             let read = match read(&mut self.reader, &mut chunk) {

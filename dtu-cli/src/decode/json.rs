@@ -1,7 +1,7 @@
 //! An entry as a line of JSON.
 
 use super::output::{Content, Origin, TransportName};
-use super::walk::{Entry, widen};
+use super::walk::{Entry, Inner, widen};
 use crate::framings::Way;
 use dtu_proto::Message;
 use dtu_proto::hex::Hex;
@@ -12,6 +12,8 @@ use std::io::{self, Write};
 struct Line<'a> {
     #[serde(flatten)]
     origin: Option<OriginFields<'a>>,
+    #[serde(flatten)]
+    inner: Option<InnerFields>,
     offset: u64,
     #[serde(flatten)]
     what: What<'a>,
@@ -25,6 +27,13 @@ struct OriginFields<'a> {
     packet: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct InnerFields {
+    layer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +64,23 @@ enum What<'a> {
     Gap {
         gap: u64,
     },
+    Decided {
+        framing: &'a str,
+        score: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lead: Option<i64>,
+    },
+    NoneFits {
+        /// Always `null`.
+        framing: Option<&'a str>,
+        best: Vec<Score<'a>>,
+    },
+}
+
+#[derive(Serialize)]
+struct Score<'a> {
+    framing: &'a str,
+    score: i64,
 }
 
 #[derive(Serialize)]
@@ -71,6 +97,10 @@ pub(super) fn write(
     content: Option<&Content<'_>>,
 ) -> io::Result<()> {
     let plain;
+    let (inner, entry) = match entry {
+        Entry::Inner(Inner { channel, entry }) => (Some(InnerFields { layer: "inner", channel: *channel }), *entry),
+        _ => (None, entry),
+    };
     let (offset, what) = match entry {
         Entry::Frame { offset, frame, framing } if !framing.is_native() => {
             plain = framing.payload(frame);
@@ -102,6 +132,14 @@ pub(super) fn write(
         }
         Entry::Skipped(skip) => (skip.offset, What::Skipped { skipped: skip.bytes, cause: skip.cause.name() }),
         Entry::Gap { offset, bytes } => (*offset, What::Gap { gap: *bytes }),
+        Entry::Decided { offset, framing, score, lead } => {
+            (*offset, What::Decided { framing: framing.name(), score: *score, lead: *lead })
+        }
+        Entry::NoneFits { offset, best } => {
+            let best = best.iter().map(|&(framing, score)| Score { framing, score }).collect();
+            (*offset, What::NoneFits { framing: None, best })
+        }
+        Entry::Inner(_) => unreachable!("there are two layers"),
     };
     let origin = origin.map(|origin| OriginFields {
         stream: origin.stream,
@@ -109,6 +147,6 @@ pub(super) fn write(
         packet: origin.mark.map(|mark| mark.number),
         time: origin.mark.and_then(|mark| mark.time),
     });
-    serde_json::to_writer(&mut *writer, &Line { origin, offset, what })?;
+    serde_json::to_writer(&mut *writer, &Line { origin, inner, offset, what })?;
     writer.write_all(b"\n")
 }

@@ -1,5 +1,6 @@
 //! Where entries go: lines of JSON or an annotated dump, and the tally of both.
 
+use super::decisions::Decisions;
 use super::json;
 use super::tally::Tally;
 use super::text::Text;
@@ -65,6 +66,7 @@ pub(super) struct Output {
     writer: BufWriter<Box<dyn Write>>,
     form: Form,
     tally: Tally,
+    decisions: Decisions,
     /// Somebody may be watching: nothing waits in the buffer while input is awaited.
     live: bool,
 }
@@ -90,11 +92,22 @@ impl Output {
     }
 
     fn new(writer: Box<dyn Write>, form: Form, live: bool) -> Self {
-        Self { writer: BufWriter::with_capacity(BUFFER_LEN, writer), form, tally: Tally::default(), live }
+        Self {
+            writer: BufWriter::with_capacity(BUFFER_LEN, writer),
+            form,
+            tally: Tally::default(),
+            decisions: Decisions::default(),
+            live,
+        }
     }
 
     pub(super) const fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Which framings were found.
+    pub(super) const fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     pub(super) const fn is_text(&self) -> bool {
@@ -103,13 +116,17 @@ impl Output {
 
     /// Writes one entry.
     pub(super) fn entry(&mut self, origin: Option<&Origin<'_>>, entry: &Entry<'_>) -> io::Result<()> {
-        let content = match entry {
-            Entry::Frame { frame, framing, .. } if framing.is_native() => {
-                Some(Content::of(origin.map(|origin| origin.transport), frame.payload()))
-            }
-            Entry::Frame { .. } | Entry::Skipped(_) | Entry::Gap { .. } => None,
+        let (transport, innermost) = match entry {
+            // What a datagram carries further in does not begin with a stream id.
+            Entry::Inner(inner) => (None, inner.entry),
+            _ => (origin.map(|origin| origin.transport), entry),
+        };
+        let content = match innermost {
+            Entry::Frame { frame, framing, .. } if framing.is_native() => Some(Content::of(transport, frame.payload())),
+            _ => None,
         };
         self.tally.record(entry, content.as_ref());
+        self.decisions.record(entry);
         match &mut self.form {
             Form::Json => json::write(&mut self.writer, origin, entry, content.as_ref()),
             Form::Text(text) => text.write(&mut self.writer, origin, entry, content.as_ref()),

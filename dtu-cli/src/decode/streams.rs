@@ -1,8 +1,8 @@
 //! The streams of a capture: each direction of a TCP connection is one, and each UDP datagram is one of its own.
 
+use super::nesting::Nesting;
 use super::output::{Origin, Output, TransportName};
 use super::packet::{Carried, Direction, Transport};
-use super::reading::Reading;
 use super::reassembly::{LeftOut, Piece, PieceSink, Reassembly, Segment};
 use super::walk::{Mark, PacketMark};
 use super::ways::Ways;
@@ -29,7 +29,7 @@ pub(super) struct Losses {
 }
 
 pub(super) struct Streams<'p> {
-    plan: &'p Plan,
+    plan: Plan<'p>,
     ways: Ways,
     streams: HashMap<Direction, Stream<'p>>,
     /// The streams by the number of the packet that touched them last.
@@ -46,7 +46,7 @@ struct Stream<'p> {
     /// Who opened the connection, where the capture has it.
     opener: Option<SocketAddr>,
     reassembly: Reassembly,
-    walk: Reading<'p>,
+    walk: Nesting<'p>,
     opened: PacketMark,
     touched: PacketMark,
     /// Since when bytes have waited behind a hole.
@@ -67,7 +67,7 @@ struct Opening {
 }
 
 impl<'p> Streams<'p> {
-    pub(super) fn new(plan: &'p Plan, ways: Ways) -> Self {
+    pub(super) fn new(plan: Plan<'p>, ways: Ways) -> Self {
         let losses = Losses::default();
         Self { plan, ways, streams: HashMap::new(), by_age: BTreeMap::new(), held: 0, losses }
     }
@@ -108,7 +108,7 @@ impl<'p> Streams<'p> {
 
     fn datagram(&self, mark: PacketMark, carried: &Carried<'_>, out: &mut Output) -> io::Result<()> {
         let label = label(carried.direction, 1);
-        let mut walk = Reading::new(self.plan, self.ways.of(carried.direction, None));
+        let mut walk = Nesting::new(self.plan, self.ways.of(carried.direction, None));
         let sink = &mut |mark, entry: super::walk::Entry<'_>| {
             out.entry(Some(&Origin { stream: &label, transport: TransportName::Udp, mark }), &entry)
         };
@@ -139,7 +139,7 @@ impl<'p> Streams<'p> {
             opener,
             connection,
             reassembly: Reassembly::new(first),
-            walk: Reading::new(self.plan, self.ways.of(direction, opener)),
+            walk: Nesting::new(self.plan, self.ways.of(direction, opener)),
             opened: mark,
             touched: mark,
             hole_since: None,

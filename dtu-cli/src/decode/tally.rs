@@ -18,6 +18,8 @@ pub(super) struct Tally {
     foreign: BTreeMap<String, u64>,
     skipped: BTreeMap<&'static str, u64>,
     missing: u64,
+    /// What the frames carry.
+    inner: Option<Box<Self>>,
 }
 
 impl Tally {
@@ -28,6 +30,8 @@ impl Tally {
 
     pub(super) fn record(&mut self, entry: &Entry<'_>, content: Option<&Content<'_>>) {
         match entry {
+            Entry::Inner(inner) => return self.inner.get_or_insert_default().record(inner.entry, content),
+            Entry::Decided { .. } | Entry::NoneFits { .. } => {}
             Entry::Frame { frame, framing, .. } => {
                 self.frames += 1;
                 self.frame_bytes += widen(frame.encoded_len());
@@ -70,7 +74,7 @@ impl fmt::Display for Tally {
         if self.missing > 0 {
             write!(f, "; {} missing from the capture", Bytes(self.missing))?;
         }
-        Ok(())
+        self.inner.as_ref().map_or(Ok(()), |inner| write!(f, "; in them {inner}"))
     }
 }
 

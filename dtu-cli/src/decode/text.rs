@@ -1,7 +1,8 @@
 //! An entry as lines for people: what it is in words, then its bytes.
 
+use super::decisions::Said;
 use super::output::{Content, Origin};
-use super::walk::{Entry, SKIP_SHOWN, Skip, widen};
+use super::walk::{Cause, Entry, Inner, SKIP_SHOWN, Skip, widen};
 use super::words::{Bytes, Words};
 use crate::framings::Named;
 use anstyle::{AnsiColor, Style};
@@ -83,6 +84,16 @@ impl Text {
         };
         let palette = self.palette;
         let &Palette { headline, skipped, warning, dim, .. } = palette;
+        let entry = match entry {
+            Entry::Inner(Inner { channel, entry }) => {
+                match channel {
+                    None => write!(writer, "{dim}inner{dim:#} ")?,
+                    Some(channel) => write!(writer, "{dim}channel {channel}{dim:#} ")?,
+                }
+                *entry
+            }
+            _ => entry,
+        };
         match entry {
             Entry::Frame { offset, frame, framing } => {
                 let len = Bytes(frame.encoded_len());
@@ -99,7 +110,9 @@ impl Text {
                 let (len, name) = (Bytes(*bytes), cause.name());
                 write!(writer, "{skipped}skipped{skipped:#} at {offset}, {len} ({name}): {cause}")?;
                 // How noise is cut into skips says nothing.
-                if *merged > 1 && !matches!(cause, Malformed::Magic | Malformed::Fill) {
+                if *merged > 1
+                    && !matches!(cause, Cause::NoFraming | Cause::Malformed(Malformed::Magic | Malformed::Fill))
+                {
                     write!(writer, " (the first of {merged})")?;
                 }
                 writeln!(writer, "{dim}{packet}{dim:#}")?;
@@ -110,6 +123,10 @@ impl Text {
                 write!(writer, "{warning}gap{warning:#} at {offset}, {}: missing from the capture", Bytes(*bytes))?;
                 writeln!(writer, "{dim}{packet}{dim:#}")
             }
+            Entry::Decided { offset, .. } | Entry::NoneFits { offset, .. } => {
+                writeln!(writer, "{headline}framing{headline:#} at {offset}: {}{dim}{packet}{dim:#}", Said(entry))
+            }
+            Entry::Inner(_) => unreachable!("there are two layers"),
         }
     }
 

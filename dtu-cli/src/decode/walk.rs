@@ -1,6 +1,7 @@
 //! One stream of bytes through a deframer: entries with their offsets, neighbouring skips of one cause merged.
 
 use crate::framings::Named;
+use core::fmt;
 use dtu_proto::deframer::FIRST_CAPACITY;
 use dtu_proto::{Deframer, Frame, Framing as _, Malformed, Step};
 use std::io;
@@ -9,7 +10,7 @@ use std::io;
 pub(super) const SKIP_SHOWN: usize = 64;
 
 /// What is at a place of a stream. The lengths of a stream's entries add up to the stream.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Entry<'a> {
     /// A frame, and the framing that it is of.
     Frame { offset: u64, frame: Frame<'a>, framing: &'a Named },
@@ -17,6 +18,48 @@ pub(super) enum Entry<'a> {
     Skipped(&'a Skip),
     /// Bytes that the capture does not have.
     Gap { offset: u64, bytes: u64 },
+    /// From here on the stream is in this framing, as its bytes say. Takes no bytes.
+    Decided { offset: u64, framing: &'a Named, score: i64, lead: Option<i64> },
+    /// From here on the stream is in no framing that is known; these are the best, with their scores. Takes no bytes.
+    NoneFits { offset: u64, best: &'a [(&'a str, i64)] },
+    /// What is at a place of a stream that the frames of this one carry.
+    Inner(Inner<'a>),
+}
+
+/// An entry of an inner stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inner<'a> {
+    /// The channel of the native DATA that carried it.
+    pub(super) channel: Option<u8>,
+    pub(super) entry: &'a Entry<'a>,
+}
+
+/// Why bytes were skipped.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause {
+    /// The framing says it.
+    Malformed(Malformed),
+    /// No framing fits the stream.
+    NoFraming,
+}
+
+impl Cause {
+    /// The cause as one word.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Malformed(cause) => cause.name(),
+            Self::NoFraming => "no_framing",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(cause) => cause.fmt(f),
+            Self::NoFraming => f.write_str("no framing fits"),
+        }
+    }
 }
 
 /// Neighbouring skips of one cause.
@@ -25,12 +68,20 @@ pub(super) struct Skip {
     pub(super) offset: u64,
     pub(super) bytes: u64,
     /// The cause of the first of them, with its numbers.
-    pub(super) cause: Malformed,
+    pub(super) cause: Cause,
     /// How many skips were merged. For every cause but noise, that is the number of candidates.
     pub(super) merged: u64,
     /// The first bytes, at most [`SKIP_SHOWN`].
     pub(super) head: Vec<u8>,
-    mark: Mark,
+    /// The packet with the first of them.
+    pub(super) mark: Mark,
+}
+
+impl Skip {
+    /// Nothing yet.
+    pub(super) const fn new(offset: u64, cause: Cause, mark: Mark) -> Self {
+        Self { offset, bytes: 0, cause, merged: 0, head: Vec::new(), mark }
+    }
 }
 
 /// The packet of a capture that brought the bytes judged last; nothing for other input.
@@ -63,7 +114,12 @@ pub(super) struct Walk<'p> {
 
 impl<'p> Walk<'p> {
     pub(super) fn new(framing: &'p Named) -> Self {
-        Self { deframer: Deframer::new(framing), held: 0, offset: 0, pending: None }
+        Self::starting_at(0, framing)
+    }
+
+    /// The walk over a stream of which the first bytes, so many, are missing.
+    pub(super) fn starting_at(offset: u64, framing: &'p Named) -> Self {
+        Self { deframer: Deframer::new(framing), held: 0, offset, pending: None }
     }
 
     /// The memory of what waits for a verdict, in bytes, at the most.
@@ -139,8 +195,7 @@ impl<'p> Walk<'p> {
             self.flush(sink)?;
         }
         let offset = self.offset;
-        let skip =
-            self.pending.get_or_insert_with(|| Skip { offset, bytes: 0, cause, merged: 0, head: Vec::new(), mark });
+        let skip = self.pending.get_or_insert_with(|| Skip::new(offset, Cause::Malformed(cause), mark));
         skip.bytes += widen(bytes);
         skip.merged += 1;
         // Only noise is longer than what is kept, and then the rest of the skip is not shown either.

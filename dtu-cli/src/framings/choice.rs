@@ -1,0 +1,38 @@
+//! One framing of those that can be chosen.
+
+use super::either::Either;
+use super::named::Named;
+use super::way::Way;
+use dtu_proto::Framing;
+
+/// A framing, for each way of the bytes where that makes a difference.
+pub(crate) enum Choice {
+    /// The same both ways.
+    Same(Named),
+    /// A framing that differs by the way of the bytes.
+    ByWay { up: Named, down: Named, either: Named },
+}
+
+impl Choice {
+    /// A framing that differs; `make` gives it for a way.
+    pub(crate) fn by_way(name: &str, make: impl Fn(Way) -> Box<dyn Framing>) -> Self {
+        let one_way = |way| Named::one_way(name, way, make(way));
+        Self::ByWay {
+            up: one_way(Way::Up),
+            down: one_way(Way::Down),
+            either: Named::either(name, Either::new(make(Way::Up), make(Way::Down))),
+        }
+    }
+
+    /// The framing for bytes that go this way, or of which it is not known.
+    pub(crate) const fn of(&self, way: Option<Way>) -> &Named {
+        match self {
+            Self::Same(framing) => framing,
+            Self::ByWay { up, down, either } => match way {
+                Some(Way::Up) => up,
+                Some(Way::Down) => down,
+                None => either,
+            },
+        }
+    }
+}
