@@ -114,6 +114,7 @@ pub mod native;
 pub mod nested;
 pub mod parse;
 pub mod sniff;
+pub mod spec;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
