@@ -113,6 +113,7 @@ pub mod message;
 pub mod native;
 pub mod nested;
 pub mod parse;
+pub mod presets;
 pub mod sniff;
 pub mod spec;
 #[cfg(feature = "testing")]
