@@ -18,8 +18,8 @@ mod walk;
 mod ways;
 mod words;
 
-use crate::framings::{Choice, Named, Plan, Selection};
-use dtu_proto::Native;
+use crate::framings::{AUTO, NATIVE, Plan, Selection, Way, choose};
+use anyhow::bail;
 use input::{Chosen, Input, Stop};
 use output::Output;
 use std::io::{self, Write as _};
@@ -57,6 +57,15 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// How the bytes are framed: a name that `dtu framings` lists, a file with a declaration, or `auto`
+    #[arg(long, short, value_name = "NAME|FILE.toml|auto", default_value = NATIVE)]
+    framing: String,
+    /// How what the frames carry is framed: the data in a vendor's envelope, the body of native DATA
+    #[arg(long, value_name = "NAME|FILE.toml|auto")]
+    nested: Option<String>,
+    /// Which way the bytes go, for a framing that differs by it; of a capture, those of who opened the connection
+    #[arg(long, value_name = "WAY")]
+    direction: Option<Way>,
     /// What to decode; `-` is standard input
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
@@ -73,21 +82,28 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "json")]
     full: bool,
     /// Skips frames whose payload is longer, as a receiver with this limit does
-    #[arg(long, value_name = "BYTES", default_value_t = u16::MAX)]
-    max_payload: u16,
+    ///
+    /// Only of the native framing; 65535 if not given
+    #[arg(long, value_name = "BYTES")]
+    max_payload: Option<u16>,
     /// Of a capture, takes only what comes from or goes to this port; may be given more than once
     #[arg(long, value_name = "PORT")]
     port: Vec<u16>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let outer = choose_limited(&args.framing, args.max_payload)?;
+    let inner = args.nested.as_deref().map(|inner| choose(inner, u16::MAX)).transpose()?;
+    let outer_candidates = outer.candidates();
+    let inner_candidates = inner.as_ref().map_or_else(Vec::new, Selection::candidates);
     let input = Input::open(&args.file)?;
     let live = input.is_live();
     let mut out = if args.json { Output::json(live) } else { Output::text(args.full, live) };
-    let outer = Selection::One(Choice::Same(Named::native(Native::with_max_payload(args.max_payload))));
-    let outer_candidates = outer.candidates();
-    let plan = Plan { outer: outer.source(&outer_candidates), inner: None };
-    let chosen = Chosen { plan, way: None };
+    let plan = Plan {
+        outer: outer.source(&outer_candidates),
+        inner: inner.as_ref().map(|inner| inner.source(&inner_candidates)),
+    };
+    let chosen = Chosen { plan, way: args.direction };
     let decoded = if args.hex {
         input.decode_hex(chosen, &mut out)
     } else if args.raw {
@@ -114,6 +130,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let _ = writeln!(io::stderr(), "dtu: capture: {notes}");
     }
     broken.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// What is decoded, with the limit that the native framing alone has.
+fn choose_limited(framing: &str, max_payload: Option<u16>) -> anyhow::Result<Selection> {
+    if max_payload.is_some() && ![NATIVE, AUTO].contains(&framing) {
+        bail!("--max-payload limits the native framing, not {framing}");
+    }
+    choose(framing, max_payload.unwrap_or(u16::MAX))
 }
 
 /// A reader that has seen enough, like `head`, is no failure.

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::packet::{Nothing, dissect};
 use super::streams::{Losses, Streams};
 use super::ways::Ways;
-use crate::framings::{Plan, Way};
+use crate::framings::{Plan, Source, Way};
 use anyhow::Context as _;
 use core::fmt;
 use std::collections::BTreeMap;
@@ -38,6 +38,16 @@ pub(super) struct Chosen<'p> {
     pub(super) plan: Plan<'p>,
     /// Which way the bytes go, if the user says it; in a capture, those of who opened the connection.
     pub(super) way: Option<Way>,
+}
+
+impl Chosen<'_> {
+    /// What is sniffed shows its way by its frames.
+    const fn ways(&self) -> Ways {
+        match self.plan.outer {
+            Source::Known(_) => Ways::new(self.way),
+            Source::Sniffed { .. } => Ways::said(self.way),
+        }
+    }
 }
 
 /// The opened input.
@@ -143,7 +153,7 @@ impl Input {
             Ok(capture) => capture,
             Err(error) => return Err(self.broken(error, None)),
         };
-        let mut streams = Streams::new(chosen.plan, Ways::new(chosen.way));
+        let mut streams = Streams::new(chosen.plan, chosen.ways());
         let outcome = loop {
             out.settle()?;
             let packet = match capture.next_packet() {

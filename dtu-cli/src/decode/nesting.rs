@@ -2,9 +2,7 @@
 
 use super::reading::Reading;
 use super::walk::{Entry, Inner, Mark, Sink};
-use crate::framings::{Named, Plan, Source, Way};
-use dtu_proto::message::Data;
-use dtu_proto::{Frame, Message};
+use crate::framings::{Plan, Source, Way, carried};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -18,14 +16,25 @@ pub(super) struct Nesting<'p> {
 struct Inners<'p> {
     source: Source<'p>,
     way: Option<Way>,
+    from_datagram: bool,
     streams: BTreeMap<Option<u8>, Reading<'p>>,
 }
 
 impl<'p> Nesting<'p> {
     /// A stream whose bytes go this way, if that is known.
     pub(super) fn new(plan: Plan<'p>, way: Option<Way>) -> Self {
-        let inners = plan.inner.map(|source| Inners { source, way, streams: BTreeMap::new() });
-        Self { outer: Reading::new(plan.outer, way), inners }
+        Self::of(plan.outer.for_streams(), plan.inner, way, false)
+    }
+
+    /// One datagram.
+    pub(super) fn of_datagram(plan: Plan<'p>, way: Option<Way>) -> Self {
+        Self::of(plan.outer, plan.inner, way, true)
+    }
+
+    fn of(outer: Source<'p>, inner: Option<Source<'p>>, way: Option<Way>, from_datagram: bool) -> Self {
+        let inner = inner.map(Source::for_streams);
+        let inners = inner.map(|source| Inners { source, way, from_datagram, streams: BTreeMap::new() });
+        Self { outer: Reading::new(outer, way), inners }
     }
 
     /// The memory of what waits for a verdict, in bytes, at the most.
@@ -71,7 +80,7 @@ impl Inners<'_> {
         sink(mark, *entry)?;
         let Entry::Frame { frame, framing, .. } = entry else { return Ok(()) };
         let payload = framing.payload(frame);
-        let Some((channel, carried)) = carried(framing, frame, &payload) else { return Ok(()) };
+        let Some((channel, carried)) = carried(framing, frame, &payload, self.from_datagram) else { return Ok(()) };
         let (source, way) = (self.source, self.way);
         let stream = self.streams.entry(channel).or_insert_with(|| Reading::new(source, way));
         stream.feed(mark, carried, &mut within(channel, sink))
@@ -88,15 +97,4 @@ impl Inners<'_> {
 /// Takes the entries of an inner stream.
 fn within(channel: Option<u8>, sink: &mut impl Sink) -> impl FnMut(Mark, Entry<'_>) -> io::Result<()> {
     move |mark, entry| sink(mark, Entry::Inner(Inner { channel, entry: &entry }))
-}
-
-/// What of a frame belongs to an inner stream, and to which.
-fn carried<'a>(framing: &Named, _frame: &Frame<'_>, payload: &'a [u8]) -> Option<(Option<u8>, &'a [u8])> {
-    if !framing.is_native() {
-        return Some((None, payload));
-    }
-    match Message::decode(payload) {
-        Ok(Message::Data(Data { channel, body, .. })) => Some((Some(channel), body)),
-        _ => None,
-    }
 }

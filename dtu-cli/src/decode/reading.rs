@@ -25,7 +25,7 @@ impl<'p> Reading<'p> {
     pub(super) fn new(source: Source<'p>, way: Option<Way>) -> Self {
         let stage = match source {
             Source::Known(choice) => Stage::Walking(Walk::new(choice.of(way))),
-            Source::Sniffed { choices, candidates } => Stage::Opening(Box::new(Opening::new(candidates)), choices),
+            Source::Sniffed { choices, candidates, .. } => Stage::Opening(Box::new(Opening::new(candidates)), choices),
         };
         Self { way, stage }
     }

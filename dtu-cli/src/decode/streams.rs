@@ -108,7 +108,7 @@ impl<'p> Streams<'p> {
 
     fn datagram(&self, mark: PacketMark, carried: &Carried<'_>, out: &mut Output) -> io::Result<()> {
         let label = label(carried.direction, 1);
-        let mut walk = Nesting::new(self.plan, self.ways.of(carried.direction, None));
+        let mut walk = Nesting::of_datagram(self.plan, self.ways.of(carried.direction, None));
         let sink = &mut |mark, entry: super::walk::Entry<'_>| {
             out.entry(Some(&Origin { stream: &label, transport: TransportName::Udp, mark }), &entry)
         };

@@ -135,7 +135,9 @@ impl<'p> Walk<'p> {
             // The buffer doubles up to the longest frame, and is given back when it is empty.
             let longest = self.deframer.framing().max_frame_len().max(FIRST_CAPACITY);
             self.held = self.held.max((2 * self.deframer.buffered()).clamp(FIRST_CAPACITY, longest));
-            self.drain(mark, sink)?;
+            if !self.awaits_its_end() {
+                self.drain(mark, sink)?;
+            }
             if self.deframer.buffered() == 0 {
                 self.held = 0;
             }
@@ -153,6 +155,7 @@ impl<'p> Walk<'p> {
 
     /// Says that no bytes follow: incomplete candidates are given up one after the other.
     pub(super) fn finish(&mut self, mark: Mark, sink: &mut impl Sink) -> io::Result<()> {
+        self.drain(mark, sink)?;
         loop {
             let head = Head::of(self.deframer.unjudged());
             let Some(step) = self.deframer.abandon_candidate() else { break };
@@ -163,6 +166,12 @@ impl<'p> Walk<'p> {
         }
         self.held = 0;
         self.flush(sink)
+    }
+
+    /// Whether this may be a datagram of which more is to come.
+    fn awaits_its_end(&self) -> bool {
+        let framing = self.deframer.framing();
+        framing.is_datagram() && self.deframer.buffered() <= framing.max_frame_len()
     }
 
     fn drain(&mut self, mark: Mark, sink: &mut impl Sink) -> io::Result<()> {

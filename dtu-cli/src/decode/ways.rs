@@ -12,16 +12,26 @@ const MODBUS_PORT: u16 = 502;
 pub(super) struct Ways {
     /// The way of the bytes of who opened a connection, if the user says it.
     opener: Option<Way>,
+    /// Whether it is guessed where the user does not say it.
+    guesses: bool,
 }
 
 impl Ways {
     pub(super) const fn new(opener: Option<Way>) -> Self {
-        Self { opener }
+        Self { opener, guesses: true }
+    }
+
+    /// Nothing is guessed: frames of both ways are taken where the user does not say which.
+    pub(super) const fn said(opener: Option<Way>) -> Self {
+        Self { opener, guesses: false }
     }
 
     /// The way of a stream's bytes. Where the capture does not have the beginning of the connection, the end with the lower
     /// port is who was dialled; `None` where the ports are the same.
     pub(super) fn of(self, direction: Direction, opener: Option<SocketAddr>) -> Option<Way> {
+        if self.opener.is_none() && !self.guesses {
+            return None;
+        }
         let Direction { source, destination } = direction;
         let (dialler, dialled) = match opener {
             Some(opener) if opener == source => (source, destination),

@@ -10,6 +10,7 @@ use dtu_proto::{Examined, Frame, Framing, Native};
 pub(crate) struct Named {
     name: String,
     framing: Any,
+    is_datagram: bool,
 }
 
 /// The native framing is named here so that it is walked over without a call through a pointer.
@@ -25,19 +26,29 @@ enum Any {
 
 impl Named {
     pub(crate) fn native(framing: Native) -> Self {
-        Self { name: super::NATIVE.to_owned(), framing: Any::Native(framing) }
+        Self { name: super::NATIVE.to_owned(), framing: Any::Native(framing), is_datagram: false }
     }
 
     pub(crate) fn same(name: &str, framing: Box<dyn Framing>) -> Self {
-        Self { name: name.to_owned(), framing: Any::Same(framing) }
+        Self { name: name.to_owned(), framing: Any::Same(framing), is_datagram: false }
     }
 
     pub(crate) fn one_way(name: &str, way: Way, framing: Box<dyn Framing>) -> Self {
-        Self { name: name.to_owned(), framing: Any::OneWay(way, framing) }
+        Self { name: name.to_owned(), framing: Any::OneWay(way, framing), is_datagram: false }
     }
 
     pub(crate) fn either(name: &str, framing: Either) -> Self {
-        Self { name: name.to_owned(), framing: Any::Either(framing) }
+        Self { name: name.to_owned(), framing: Any::Either(framing), is_datagram: false }
+    }
+
+    /// The same where a frame ends with its datagram.
+    pub(crate) fn of_datagrams(self) -> Self {
+        Self { is_datagram: true, ..self }
+    }
+
+    /// Whether a frame ends with its datagram, so that it has no verdict before all of it is there.
+    pub(crate) const fn is_datagram(&self) -> bool {
+        self.is_datagram
     }
 
     pub(crate) fn name(&self) -> &str {

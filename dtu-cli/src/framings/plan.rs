@@ -9,7 +9,25 @@ pub(crate) enum Source<'f> {
     /// The user named it.
     Known(&'f Choice),
     /// The first bytes of the stream tell it. The candidates are the choices, in their order.
-    Sniffed { choices: &'f [Choice], candidates: &'f [Candidate<'f>] },
+    Sniffed {
+        choices: &'f [Choice],
+        candidates: &'f [Candidate<'f>],
+        /// So many of them, from the first, are for streams; the others are for datagrams.
+        for_streams: usize,
+    },
+}
+
+impl Source<'_> {
+    /// The same for a stream: without what is for datagrams alone.
+    pub(crate) fn for_streams(self) -> Self {
+        match self {
+            Self::Known(choice) => Self::Known(choice),
+            Self::Sniffed { choices, candidates, for_streams } => {
+                let candidates = candidates.get(..for_streams).unwrap_or(candidates);
+                Self::Sniffed { choices, candidates, for_streams }
+            }
+        }
+    }
 }
 
 /// What was chosen for all the streams of an input.
@@ -23,7 +41,11 @@ pub(crate) struct Plan<'f> {
 /// What a source is made from: it owns the framings.
 pub(crate) enum Selection {
     One(Choice),
-    Sniffed(Vec<Choice>),
+    /// Those that can be told by their bytes; behind the first `for_streams` are those for datagrams alone.
+    Sniffed {
+        choices: Vec<Choice>,
+        for_streams: usize,
+    },
 }
 
 impl Selection {
@@ -31,7 +53,7 @@ impl Selection {
     pub(crate) fn candidates(&self) -> Vec<Candidate<'_>> {
         match self {
             Self::One(_) => Vec::new(),
-            Self::Sniffed(choices) => {
+            Self::Sniffed { choices, .. } => {
                 let candidate = |choice| {
                     let named = Choice::of(choice, None);
                     Candidate { name: named.name(), framing: named }
@@ -45,7 +67,9 @@ impl Selection {
     pub(crate) fn source<'f>(&'f self, candidates: &'f [Candidate<'f>]) -> Source<'f> {
         match self {
             Self::One(choice) => Source::Known(choice),
-            Self::Sniffed(choices) => Source::Sniffed { choices, candidates },
+            Self::Sniffed { choices, for_streams } => {
+                Source::Sniffed { choices, candidates, for_streams: *for_streams }
+            }
         }
     }
 }
