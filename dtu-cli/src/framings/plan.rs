@@ -1,6 +1,8 @@
 //! How the streams of an input are read.
 
 use super::choice::Choice;
+use super::named::Named;
+use super::way::Way;
 use dtu_proto::sniff::Candidate;
 
 /// Where the framing of a stream comes from.
@@ -61,6 +63,15 @@ impl Selection {
                 choices.iter().map(candidate).collect()
             }
         }
+    }
+
+    /// The framing, or the likeliest of them, for one way of the bytes where that makes a difference.
+    pub(crate) fn first(&self) -> &Named {
+        let choice = match self {
+            Self::One(choice) => choice,
+            Self::Sniffed { choices, .. } => choices.first().expect("the native framing is one of them"),
+        };
+        choice.of(Some(Way::Up))
     }
 
     /// The source, with what [`candidates`](Self::candidates) gave.
