@@ -97,9 +97,14 @@ impl Declared {
         if self.may_begin(candidate) { need(self.probe_len, candidate.len()) } else { self.judge_strange(candidate) }
     }
 
-    /// Whether `bytes` may become the beginning of a frame when more follow.
+    /// Whether `bytes` may become the beginning of a frame when more follow. Where there is no start marker, the first marker
+    /// of the header is in its place.
     pub(super) fn may_begin(&self, bytes: &[u8]) -> bool {
-        self.start_count == 0 || self.starts.iter().any(|start| !start.is_empty() && start.agrees(bytes))
+        if self.start_count > 0 {
+            return self.starts.iter().any(|start| !start.is_empty() && start.agrees(bytes));
+        }
+        let [(at, marker), ..] = self.head;
+        self.ended || marker.agrees(bytes.get(at..).unwrap_or_default())
     }
 
     /// A candidate that does not begin with a start marker.

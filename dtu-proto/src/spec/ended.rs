@@ -90,18 +90,17 @@ impl Declared {
         };
         // A frame that begins behind the end of another has lent its start marker there.
         let lent = self.start_len.saturating_sub(opened);
-        let window = candidate.get(opened..candidate.len().min(self.max_len)).unwrap_or_default();
+        let longest = self.max_len.saturating_sub(lent);
+        let window = candidate.get(opened..candidate.len().min(longest)).unwrap_or_default();
         let inner = match self.find_end(window) {
             Found::End(at) => window.get(..at).unwrap_or_default(),
             Found::Start(at) => {
                 let at = at.saturating_add(opened);
                 return Examined::Rejected { cause: Malformed::Escape { at }, judged: at };
             }
-            Found::Nothing if candidate.len() >= self.max_len => return self.judge_endless(candidate),
+            Found::Nothing if candidate.len() >= longest => return self.judge_endless(candidate, longest),
             Found::Nothing => {
-                // What fits the longest frame alone is left to ask for, however short the shortest is.
-                let least = self.min_len.saturating_sub(lent);
-                return need(least.min(self.max_len), candidate.len());
+                return need(self.min_len.saturating_sub(lent), candidate.len());
             }
         };
         let line_len = opened.saturating_add(inner.len()).saturating_add(self.spec.end.len());
@@ -181,10 +180,10 @@ impl Declared {
         Ok(line_start..line_end)
     }
 
-    /// A candidate that does not end within the longest frame.
+    /// A candidate that does not end within the longest frame, `longest` bytes.
     #[cold]
-    fn judge_endless<'a>(&self, candidate: &[u8]) -> Examined<'a> {
-        let judged = candidate.get(..self.max_len).unwrap_or(candidate);
+    fn judge_endless<'a>(&self, candidate: &[u8], longest: usize) -> Examined<'a> {
+        let judged = candidate.get(..longest).unwrap_or(candidate);
         // An end marker that is cut off there may still become one.
         let end = self.spec.end.as_bytes();
         let begun = (1..end.len()).rev().find(|len| judged.ends_with(end.get(..*len).unwrap_or_default()));

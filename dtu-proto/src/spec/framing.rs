@@ -84,6 +84,12 @@ impl Framing for Declared {
 }
 
 impl Declared {
+    /// Whether bytes are replaced between the markers, so that [`Frame::payload`] is not what its sender meant.
+    #[must_use]
+    pub const fn is_escaped(&self) -> bool {
+        self.escape.is_some()
+    }
+
     /// Whether the checksum is one for which a kernel is chosen.
     #[inline(always)]
     fn has_kernel(&self) -> bool {

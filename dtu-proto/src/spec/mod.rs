@@ -37,7 +37,7 @@
 //! The frame of electricity meters, DL/T 645:
 //! ```
 //! use dtu_proto::checksum::Algorithm;
-//! use dtu_proto::framing::{Framing, Step, next_step};
+//! use dtu_proto::framing::{Framing, Step};
 //! use dtu_proto::spec::{Check, Declared, FrameSpec, Length};
 //!
 //! static DLT645: Declared = FrameSpec::new(212)
@@ -50,8 +50,13 @@
 //!     .declared();
 //!
 //! let line = b"\xFE\xFE\x68\x01\0\0\0\0\0\x68\x11\x04\x33\x33\x34\x33\xB3\x16";
-//! assert!(matches!(next_step(&DLT645, line), Step::Skipped { bytes: 2, .. }));
-//! let Step::Frame(frame) = next_step(&DLT645, &line[2..]) else { panic!("the frame is whole") };
+//! let mut frames = Vec::new();
+//! DLT645.walk(line, |step| {
+//!     if let Step::Frame(frame) = step {
+//!         frames.push(frame);
+//!     }
+//! });
+//! let [frame] = frames[..] else { panic!("there is one") };
 //! assert_eq!(frame.payload(), b"\x33\x33\x34\x33");
 //!
 //! let header = &frame.as_bytes()[..frame.payload_range().start];

@@ -11,6 +11,8 @@ mod frames;
 #[cfg(feature = "testing")]
 mod messages;
 #[cfg(feature = "testing")]
+mod spec;
+#[cfg(feature = "testing")]
 mod streams;
 
 #[cfg(not(feature = "testing"))]
