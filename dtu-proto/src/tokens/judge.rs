@@ -44,11 +44,13 @@ pub(super) enum Decision {
     },
 }
 
-/// Whether frames begin inside a token.
-enum Inside {
-    None,
-    Frame,
-    Unknown { at_least: NonZeroUsize },
+/// The frames that begin inside a token.
+#[derive(Debug, Clone, Copy, Default)]
+struct Inside {
+    /// How many bytes a candidate lacks that begins before the first frame; the least of them.
+    unknown: Option<NonZeroUsize>,
+    /// Where the first one begins.
+    frame: Option<usize>,
 }
 
 /// Decides on the front of `bytes`. `trials` counts the candidates that were judged without some of their tokens.
@@ -71,15 +73,13 @@ pub(super) fn decide<F: Framing + ?Sized, S: Storage>(
     if let (Some(missing), Line::Open) = (found.cut, line) {
         return Decision::Wait { at_least: earliest(examined, missing) };
     }
-    if let Some((index, len)) = found.whole {
-        let token = Decision::Token { index, len };
-        if !protected {
-            return token;
+    if let Some((_, longest)) = found.whole {
+        let inside = if protected { Inside::of(framing, bytes, longest, examined) } else { Inside::default() };
+        if let (Some(at_least), Line::Open) = (inside.unknown, line) {
+            return Decision::Wait { at_least };
         }
-        match (inside(framing, bytes, len, examined), line) {
-            (Inside::None, _) | (Inside::Unknown { .. }, Line::Silent) => return token,
-            (Inside::Unknown { at_least }, Line::Open) => return Decision::Wait { at_least },
-            (Inside::Frame, _) => {}
+        if let Some((index, len)) = tokens.whole_within(bytes, inside.frame.unwrap_or(longest)) {
+            return Decision::Token { index, len };
         }
     }
     let reach = match (examined, line) {
@@ -103,7 +103,7 @@ pub(super) fn decide<F: Framing + ?Sized, S: Storage>(
     };
     match step {
         Some(Step::Skipped { bytes: count, cause }) => {
-            Decision::Skip { bytes: up_to_token(tokens, bytes, count, cause, line), cause }
+            Decision::Skip { bytes: up_to_token(framing, tokens, bytes, count, cause, line), cause }
         }
         // Nothing was there to give up.
         Some(Step::Frame(_) | Step::NeedMore { .. }) | None => Decision::Wait { at_least: NonZeroUsize::MIN },
@@ -119,26 +119,33 @@ fn earliest(examined: Examined<'_>, missing: NonZeroUsize) -> NonZeroUsize {
     }
 }
 
-/// Looks for frames that begin in the `len` bytes of the token at the front; that of its first byte is `front`.
-fn inside<F: Framing + ?Sized>(framing: &F, bytes: &[u8], len: usize, front: Examined<'_>) -> Inside {
-    let mut unknown = match front {
-        Examined::NeedMore { at_least } => Some(at_least),
-        Examined::Frame(_) | Examined::Rejected { .. } => None,
-    };
-    let mut at: usize = 1;
-    while let Some(rest) = bytes.get(at..) {
-        at = at.saturating_add(framing.find_start(rest));
-        if at >= len {
-            break;
+impl Inside {
+    /// Looks for frames that begin in the `len` bytes of the token at the front; the verdict on its first byte is `front`.
+    fn of<F: Framing + ?Sized>(framing: &F, bytes: &[u8], len: usize, front: Examined<'_>) -> Self {
+        let mut inside = Self::default();
+        if let Examined::NeedMore { at_least } = front {
+            inside.unknown = Some(at_least);
         }
-        match framing.examine(bytes.get(at..).unwrap_or_default()) {
-            Examined::Frame(_) => return Inside::Frame,
-            Examined::NeedMore { at_least } => unknown = unknown.into_iter().chain([at_least]).min(),
-            Examined::Rejected { .. } => {}
+        let mut at: usize = 1;
+        while let Some(rest) = bytes.get(at..) {
+            at = at.saturating_add(framing.find_start(rest));
+            if at >= len {
+                break;
+            }
+            match framing.examine(bytes.get(at..).unwrap_or_default()) {
+                Examined::Frame(_) => {
+                    inside.frame = Some(at);
+                    break;
+                }
+                Examined::NeedMore { at_least } => {
+                    inside.unknown = inside.unknown.into_iter().chain([at_least]).min();
+                }
+                Examined::Rejected { .. } => {}
+            }
+            at = at.saturating_add(1);
         }
-        at = at.saturating_add(1);
+        inside
     }
-    unknown.map_or(Inside::None, |at_least| Inside::Unknown { at_least })
 }
 
 /// The longest start marker of which a token can be taken out of the middle, in bytes.
@@ -166,8 +173,15 @@ fn reach<F: Framing + ?Sized>(framing: &F, bytes: &[u8], cause: Malformed, judge
 }
 
 /// Shortens a skip of `count` bytes to the first place at which a token begins, where that is between frames: in noise and in
-/// fill. What a damaged frame left behind is not looked through.
-fn up_to_token(tokens: &TokenSet, bytes: &[u8], count: usize, cause: Malformed, line: Line) -> usize {
+/// fill; and before it where it may stand in a start marker. What a damaged frame left behind is not looked through.
+fn up_to_token<F: Framing + ?Sized>(
+    framing: &F,
+    tokens: &TokenSet,
+    bytes: &[u8],
+    count: usize,
+    cause: Malformed,
+    line: Line,
+) -> usize {
     if !matches!(cause, Malformed::Magic | Malformed::Fill) {
         return count;
     }
@@ -175,5 +189,8 @@ fn up_to_token(tokens: &TokenSet, bytes: &[u8], count: usize, cause: Malformed, 
         let found = tokens.at_front(bytes.get(*at..).unwrap_or_default());
         found.whole.is_some() || (found.cut.is_some() && line == Line::Open)
     };
-    (1..count).find(begins).unwrap_or(count)
+    let Some(token) = (1..=count).find(begins) else { return count };
+    let is_marker = |at: &usize| bytes.get(*at..token).is_some_and(|front| framing.find_start(front) == 0);
+    let marker = (token.saturating_sub(MAX_SPLIT_MARKER).max(1)..token).find(is_marker);
+    marker.unwrap_or(token).min(count)
 }

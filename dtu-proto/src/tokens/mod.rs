@@ -7,8 +7,8 @@
 //!
 //! A framing is *protected* when its [`evidence`](Framing::evidence) is at least [`PROTECTED_BITS`].
 //!
-//! 1. **Where a step ends, a token that stands there is taken out, unless a frame of a protected framing begins there or
-//!    inside the token.** Of several tokens the longest counts. Skips of noise and of fill end where a token begins.
+//! 1. **Where a step ends, the longest token that stands there is taken out, unless a frame of a protected framing begins there
+//!    or inside the token**; then a shorter one counts that ends before the frame. Skips of noise and of fill end where a token begins.
 //! 2. **What more bytes can change waits**: a token that is cut off by the end of the bytes, one that a longer one may begin
 //!    with, one under which a candidate of a protected framing still lacks bytes. So any split of the stream gives the same
 //!    steps, once neighbouring skips of one cause are merged.
@@ -87,6 +87,10 @@ impl Token {
     pub(crate) const fn end(&self) -> usize {
         self.at.saturating_add(self.len)
     }
+
+    const fn overlaps(&self, other: &Self) -> bool {
+        self.at < other.end() && other.at < self.end()
+    }
 }
 
 /// The tokens that were taken out of a frame.
@@ -108,6 +112,11 @@ impl Removed {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.tokens().fold(0, |sum, token| sum.saturating_add(token.len))
+    }
+
+    /// Whether each ends before the next begins.
+    fn is_disjoint(&self) -> bool {
+        self.tokens().zip(self.tokens().skip(1)).all(|(token, next)| token.end() <= next.at)
     }
 
     fn add(&mut self, token: Token) {

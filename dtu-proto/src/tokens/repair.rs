@@ -22,7 +22,7 @@ pub(super) enum Repair {
     None,
 }
 
-/// The tokens of a candidate, from the front, none over another.
+/// The tokens of a candidate, from the front; they may lie over each other.
 struct Places {
     found: [Token; MAX_PLACES],
     count: usize,
@@ -33,30 +33,19 @@ struct Places {
 impl Places {
     /// Adds the tokens that begin before `reach`. Stops, and returns how many bytes are missing, where one may be cut off.
     fn extend(&mut self, tokens: &TokenSet, bytes: &[u8], reach: usize, line: Line) -> Option<NonZeroUsize> {
-        while self.next < reach {
-            let found = tokens.at_front(bytes.get(self.next..).unwrap_or_default());
-            let Some(slot) = self.found.get_mut(self.count) else { break };
-            if found.cut.is_some() && line == Line::Open {
-                return found.cut;
+        while self.next < reach && self.count < MAX_PLACES {
+            let here = bytes.get(self.next..).unwrap_or_default();
+            if let (Some(missing), Line::Open) = (tokens.at_front(here).cut, line) {
+                return Some(missing);
             }
-            let step = match found.whole {
-                Some((index, len)) => {
-                    *slot = Token { index, at: self.next, len };
-                    self.count = self.count.saturating_add(1);
-                    len
-                }
-                None => 1,
-            };
-            self.next = self.next.saturating_add(step);
+            for (index, pattern) in tokens.patterns().enumerate().filter(|(_, pattern)| here.starts_with(pattern)) {
+                let Some(slot) = self.found.get_mut(self.count) else { break };
+                *slot = Token { index, at: self.next, len: pattern.len() };
+                self.count = self.count.saturating_add(1);
+            }
+            self.next = self.next.saturating_add(1);
         }
         None
-    }
-
-    /// Whether taking out the token at `place` gives what taking out the one before it gives, because it is the same and they are
-    /// glued to each other.
-    fn is_repeat(&self, place: usize) -> bool {
-        let pair = place.checked_sub(1).and_then(|before| Some((self.found.get(before)?, self.found.get(place)?)));
-        pair.is_some_and(|(before, here)| before.index == here.index && before.end() == here.at)
     }
 }
 
@@ -79,11 +68,11 @@ pub(super) fn repair<F: Framing + ?Sized, S: Storage>(
         }
         let mut choice = Choice::first(size);
         while choice.is_within(places.count) {
-            if !choice.has_repeat(&places) {
+            let removed = choice.of(&places);
+            if removed.is_disjoint() && !choice.is_repeat(&places, &removed, bytes) {
                 let Some(fewer) = left.checked_sub(1) else { return Repair::None };
                 left = fewer;
                 *trials = trials.wrapping_add(1);
-                let removed = choice.of(&places);
                 match examine_without(framing, bytes, &removed, scratch) {
                     Examined::Frame(frame) => {
                         let (len, payload) = (frame.encoded_len(), frame.payload_range());
@@ -143,9 +132,19 @@ impl Choice {
         }
     }
 
-    fn has_repeat(&self, places: &Places) -> bool {
-        let taken = |place: usize| self.chosen().contains(&place);
-        self.chosen().iter().any(|&place| places.is_repeat(place) && !taken(place.saturating_sub(1)))
+    /// Whether an earlier choice gives the same bytes: one of its tokens could as well be one glued before it, or one that lies
+    /// over its front.
+    fn is_repeat(&self, places: &Places, removed: &Removed, bytes: &[u8]) -> bool {
+        let earlier = places.found.iter().enumerate().take(places.count);
+        let free = earlier.filter(|(place, _)| !self.chosen().contains(place)).map(|(_, token)| token);
+        free.into_iter().any(|before| {
+            removed.tokens().any(|here| {
+                before.index == here.index
+                    && (before.at < here.at && here.at <= before.end())
+                    && bytes.get(before.at..here.at) == bytes.get(before.end()..here.end())
+                    && removed.tokens().all(|other| other == here || !other.overlaps(before))
+            })
+        })
     }
 
     fn of(&self, places: &Places) -> Removed {

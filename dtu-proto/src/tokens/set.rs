@@ -160,17 +160,17 @@ impl TokenSet {
 
     /// What begins at the front of `bytes`.
     pub(super) fn at_front(&self, bytes: &[u8]) -> Found {
-        let mut found = Found { whole: None, cut: None };
-        for (index, pattern) in self.patterns().enumerate() {
-            if bytes.starts_with(pattern) {
-                if found.whole.is_none_or(|(_, len)| len < pattern.len()) {
-                    found.whole = Some((index, pattern.len()));
-                }
-            } else if pattern.starts_with(bytes) {
-                let missing = NonZeroUsize::new(pattern.len().saturating_sub(bytes.len()));
-                found.cut = found.cut.into_iter().chain(missing).min();
-            }
-        }
-        found
+        let lacking = |pattern: &[u8]| NonZeroUsize::new(pattern.len().saturating_sub(bytes.len()));
+        let cut_off = self.patterns().filter(|pattern| pattern.starts_with(bytes));
+        Found { whole: self.whole_within(bytes, bytes.len()), cut: cut_off.filter_map(lacking).min() }
+    }
+
+    /// The longest pattern that stands whole at the front of `bytes` and has at most `limit` bytes.
+    pub(super) fn whole_within(&self, bytes: &[u8], limit: usize) -> Option<(usize, usize)> {
+        let whole = self.patterns().enumerate().filter(|(_, pattern)| bytes.starts_with(pattern));
+        whole
+            .map(|(index, pattern)| (index, pattern.len()))
+            .filter(|&(_, len)| len <= limit)
+            .max_by_key(|&(_, len)| len)
     }
 }
