@@ -18,8 +18,9 @@ use crate::framing::{Examined, Framing, Malformed};
 /// puts them together. A heartbeat has no payload; the payload of a registration is all of it. Any byte but `FD` and `FE` passes,
 /// so this framing finds no damage.
 ///
-/// A registration is told by its digits and zeros, for which up to 20 bytes have to come. On a live line the last bytes before a
-/// silence would wait for that, so whoever has read the registration goes on with [`behind_registration`](Self::behind_registration).
+/// A registration is told by its digits and zeros, for which up to 20 bytes have to come. The last four bytes before a silence, or
+/// before the end of the stream, wait for that in vain, so whoever has read the registration goes on with
+/// [`behind_registration`](Self::behind_registration), which waits for nothing but the second byte of an escape.
 ///
 /// Source: Four-Faith, modem DTU data in PROT mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

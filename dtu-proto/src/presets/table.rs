@@ -91,6 +91,7 @@ static MODBUS_REPLIES: ModbusRtu = ModbusRtu::new(Direction::Up);
 static MAVLINK1: Mavlink1 = Mavlink1::new();
 static MAVLINK2: Mavlink2 = Mavlink2::new();
 static FOURFAITH: FourFaithProt = FourFaithProt::new();
+static FOURFAITH_DATA: FourFaithProt = FourFaithProt::behind_registration();
 
 /// All presets, those of a field together.
 pub static ALL: [Preset; 29] = [
@@ -125,7 +126,11 @@ pub static ALL: [Preset; 29] = [
         is_datagram: true,
         ..Preset::new("hongdian_ddp_udp", "Hongdian and Four-Faith DDP, data behind the envelope", &DdpDatagram)
     },
-    Preset::new("fourfaith_prot", "Four-Faith PROT mode", &FOURFAITH),
+    Preset {
+        down: &FOURFAITH_DATA,
+        is_directional: true,
+        ..Preset::new("fourfaith_prot", "Four-Faith PROT mode, up with the registration", &FOURFAITH)
+    },
     declared!("alotcer_7b7d", "Alotcer DTU protocol", ALOTCER_7B7D),
     declared!("inhand_ihdmp", "InHand IHDMP, DTU management", INHAND_IHDMP),
     declared!("lk_bridge_login", "ForceControl bridge login of InHand DTUs", LK_BRIDGE_LOGIN),

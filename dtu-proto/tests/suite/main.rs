@@ -14,6 +14,7 @@ mod framings;
 mod messages;
 #[cfg(feature = "testing")]
 mod spec;
+#[cfg(feature = "testing")]
 mod nested;
 #[cfg(feature = "testing")]
 mod sniff;
