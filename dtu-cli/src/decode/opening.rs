@@ -67,7 +67,9 @@ impl<'p> Opening<'p> {
 
     /// The candidates with the highest scores, and these.
     pub(super) fn best(&self) -> Vec<(&'p str, i64)> {
-        let mut scores: Vec<_> = self.sniffer.scores().map(|(name, score, _)| (name, score)).collect();
+        // 0 is the score of who still waits for the end of its first frame, and then it did not come.
+        let judged = self.sniffer.scores().filter(|(_, score, _)| *score != 0);
+        let mut scores: Vec<_> = judged.map(|(name, score, _)| (name, score)).collect();
         scores.sort_by_key(|(_, score)| core::cmp::Reverse(*score));
         scores.truncate(BEST_TOLD);
         scores
