@@ -175,8 +175,8 @@ impl<'p> Walk<'p> {
     }
 
     fn drain(&mut self, mark: Mark, sink: &mut impl Sink) -> io::Result<()> {
-        let framing = *self.deframer.framing();
         loop {
+            let framing = *self.deframer.framing();
             let head = Head::of(self.deframer.unjudged());
             match self.deframer.next_step() {
                 Step::Frame(frame) => {
@@ -185,11 +185,22 @@ impl<'p> Walk<'p> {
                     }
                     sink(mark, Entry::Frame { offset: self.offset, frame, framing })?;
                     self.offset += widen(frame.encoded_len());
+                    if let Some(behind) = framing.behind_first() {
+                        self.go_on_in(behind);
+                    }
                 }
                 Step::Skipped { bytes, cause } => self.skip(mark, bytes, cause, &head, sink)?,
                 Step::NeedMore { .. } => return Ok(()),
             }
         }
+    }
+
+    /// Judges what has no verdict yet, and all that follows, by another framing.
+    fn go_on_in(&mut self, framing: &'p Named) {
+        let rest = self.deframer.unjudged().to_vec();
+        self.deframer = Deframer::new(framing);
+        let taken = self.deframer.push(&rest);
+        assert_eq!(taken, rest.len(), "what waits behind a first frame fits the first room of a deframer");
     }
 
     fn skip(

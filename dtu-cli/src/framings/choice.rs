@@ -14,14 +14,21 @@ pub(crate) enum Choice {
 }
 
 impl Choice {
-    /// A framing that differs; `make` gives it for a way.
+    /// A framing that differs by the way of the bytes; `make` gives it for one.
     pub(crate) fn by_way(name: &str, make: impl Fn(Way) -> Box<dyn Framing>) -> Self {
         let one_way = |way| Named::one_way(name, way, make(way));
-        Self::ByWay {
-            up: one_way(Way::Up),
-            down: one_way(Way::Down),
-            either: Named::either(name, Either::new(make(Way::Up), make(Way::Down))),
-        }
+        let either = Named::either(name, Either::new(make(Way::Up), make(Way::Down)));
+        Self::ByWay { up: one_way(Way::Up), down: one_way(Way::Down), either }
+    }
+
+    /// A framing that differs by a registration that devices send, once, in front of everything.
+    pub(crate) fn with_registration(name: &str, make: impl Fn(Way) -> Box<dyn Framing>) -> Self {
+        let up = || {
+            let behind = Named::one_way(name, Way::Up, make(Way::Down));
+            Named::one_way(name, Way::Up, make(Way::Up)).with_registration(behind)
+        };
+        // Whose way is not known may begin with it.
+        Self::ByWay { up: up(), down: Named::one_way(name, Way::Down, make(Way::Down)), either: up() }
     }
 
     /// The framing for bytes that go this way, or of which it is not known.

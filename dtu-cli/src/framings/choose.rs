@@ -16,6 +16,9 @@ pub(crate) const AUTO: &str = "auto";
 /// What the framing of this toolkit is called.
 pub(crate) const NATIVE: &str = "native";
 
+/// The framing whose registration comes once and is told by nothing but its place.
+const FOURFAITH: &str = "fourfaith_prot";
+
 /// How a file with a declaration is told from a name.
 const FILE_ENDING: &str = ".toml";
 
@@ -55,6 +58,9 @@ fn of_preset(preset: &'static Preset) -> Choice {
             Way::Down => Direction::Down,
         }))
     };
+    if preset.name() == FOURFAITH {
+        return Choice::with_registration(FOURFAITH, framing);
+    }
     if preset.is_directional() {
         return Choice::by_way(preset.name(), framing);
     }

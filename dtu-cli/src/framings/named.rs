@@ -11,6 +11,8 @@ pub(crate) struct Named {
     name: String,
     framing: Any,
     is_datagram: bool,
+    /// The framing of what stands behind the first frame, where that is a registration.
+    behind_first: Option<Box<Self>>,
 }
 
 /// The native framing is named here so that it is walked over without a call through a pointer.
@@ -26,24 +28,34 @@ enum Any {
 
 impl Named {
     pub(crate) fn native(framing: Native) -> Self {
-        Self { name: super::NATIVE.to_owned(), framing: Any::Native(framing), is_datagram: false }
+        Self { name: super::NATIVE.to_owned(), framing: Any::Native(framing), is_datagram: false, behind_first: None }
     }
 
     pub(crate) fn same(name: &str, framing: Box<dyn Framing>) -> Self {
-        Self { name: name.to_owned(), framing: Any::Same(framing), is_datagram: false }
+        Self { name: name.to_owned(), framing: Any::Same(framing), is_datagram: false, behind_first: None }
     }
 
     pub(crate) fn one_way(name: &str, way: Way, framing: Box<dyn Framing>) -> Self {
-        Self { name: name.to_owned(), framing: Any::OneWay(way, framing), is_datagram: false }
+        Self { name: name.to_owned(), framing: Any::OneWay(way, framing), is_datagram: false, behind_first: None }
     }
 
     pub(crate) fn either(name: &str, framing: Either) -> Self {
-        Self { name: name.to_owned(), framing: Any::Either(framing), is_datagram: false }
+        Self { name: name.to_owned(), framing: Any::Either(framing), is_datagram: false, behind_first: None }
     }
 
     /// The same where a frame ends with its datagram.
     pub(crate) fn of_datagrams(self) -> Self {
         Self { is_datagram: true, ..self }
+    }
+
+    /// The same where only the first frame can be a registration, and the others are in `framing`.
+    pub(crate) fn with_registration(self, framing: Self) -> Self {
+        Self { behind_first: Some(Box::new(framing)), ..self }
+    }
+
+    /// The framing of what stands behind the first frame, where that is another.
+    pub(crate) fn behind_first(&self) -> Option<&Self> {
+        self.behind_first.as_deref()
     }
 
     /// Whether a frame ends with its datagram, so that it has no verdict before all of it is there.
