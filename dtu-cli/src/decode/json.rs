@@ -97,11 +97,12 @@ pub(super) fn write(
     content: Option<&Content<'_>>,
 ) -> io::Result<()> {
     let plain;
-    let (inner, entry) = match entry {
-        Entry::Inner(Inner { channel, entry }) => (Some(InnerFields { layer: "inner", channel: *channel }), *entry),
-        _ => (None, entry),
+    let inner = if let Entry::Inner(Inner { channel, .. }) = entry {
+        Some(InnerFields { layer: "inner", channel: *channel })
+    } else {
+        None
     };
-    let (offset, what) = match entry {
+    let (offset, what) = match entry.innermost() {
         Entry::Frame { offset, frame, framing } if !framing.is_native() => {
             plain = framing.payload(frame);
             let (bytes, range) = (frame.as_bytes(), frame.payload_range());

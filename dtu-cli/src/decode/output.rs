@@ -116,14 +116,14 @@ impl Output {
 
     /// Writes one entry.
     pub(super) fn entry(&mut self, origin: Option<&Origin<'_>>, entry: &Entry<'_>) -> io::Result<()> {
-        let (transport, innermost) = match entry {
-            // What a datagram carries further in does not begin with a stream id.
-            Entry::Inner(inner) => (None, inner.entry),
-            _ => (origin.map(|origin| origin.transport), entry),
-        };
-        let content = match innermost {
-            Entry::Frame { frame, framing, .. } if framing.is_native() => Some(Content::of(transport, frame.payload())),
-            _ => None,
+        // What a datagram carries further in does not begin with a stream id.
+        let transport = origin.map(|origin| origin.transport).filter(|_| !matches!(entry, Entry::Inner(_)));
+        let content = if let Entry::Frame { frame, framing, .. } = entry.innermost()
+            && framing.is_native()
+        {
+            Some(Content::of(transport, frame.payload()))
+        } else {
+            None
         };
         self.tally.record(entry, content.as_ref());
         self.decisions.record(entry);

@@ -84,16 +84,13 @@ impl Text {
         };
         let palette = self.palette;
         let &Palette { headline, skipped, warning, dim, .. } = palette;
-        let entry = match entry {
-            Entry::Inner(Inner { channel, entry }) => {
-                match channel {
-                    None => write!(writer, "{dim}inner{dim:#} ")?,
-                    Some(channel) => write!(writer, "{dim}channel {channel}{dim:#} ")?,
-                }
-                *entry
-            }
-            _ => entry,
-        };
+        match entry {
+            Entry::Inner(Inner { channel: Some(channel), .. }) => write!(writer, "{dim}channel {channel}{dim:#} ")?,
+            Entry::Inner(_) => write!(writer, "{dim}inner{dim:#} ")?,
+            Entry::Frame { .. } | Entry::Skipped(_) | Entry::Gap { .. } => {}
+            Entry::Decided { .. } | Entry::NoneFits { .. } => {}
+        }
+        let entry = entry.innermost();
         match entry {
             Entry::Frame { offset, frame, framing } => {
                 let len = Bytes(frame.encoded_len());

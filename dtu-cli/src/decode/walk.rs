@@ -26,6 +26,18 @@ pub(super) enum Entry<'a> {
     Inner(Inner<'a>),
 }
 
+impl Entry<'_> {
+    /// What is at the place, in whatever layer.
+    pub(super) const fn innermost(&self) -> &Self {
+        match self {
+            Self::Inner(inner) => inner.entry,
+            Self::Frame { .. } | Self::Skipped(_) | Self::Gap { .. } | Self::Decided { .. } | Self::NoneFits { .. } => {
+                self
+            }
+        }
+    }
+}
+
 /// An entry of an inner stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inner<'a> {

@@ -32,15 +32,16 @@ pub(crate) fn choose(text: &str, max_payload: u16) -> anyhow::Result<Selection> 
         return Ok(sniffed(max_payload));
     }
     if text == NATIVE {
-        return Ok(Selection::One(native(max_payload)));
+        return Ok(Selection::One(Box::new(native(max_payload))));
     }
     if let Some(preset) = presets::by_name(text) {
-        return Ok(Selection::One(of_preset(preset)));
+        return Ok(Selection::One(Box::new(of_preset(preset))));
     }
     let path = Path::new(text);
     if text.ends_with(FILE_ENDING) || text.contains(['/', '\\']) {
         let name = path.file_name().map_or_else(|| text.to_owned(), |name| name.to_string_lossy().into_owned());
-        return Ok(Selection::One(Choice::Same(Named::same(&name, Box::new(file::load(path)?)))));
+        let declared = Named::same(&name, Box::new(file::load(path)?));
+        return Ok(Selection::One(Box::new(Choice::Same(declared))));
     }
     let like: Vec<&str> = presets::ALL.iter().map(Preset::name).filter(|name| is_like(name, text)).collect();
     let hint = if like.is_empty() { String::new() } else { format!("; there is {}", like.join(", ")) };

@@ -101,10 +101,6 @@ mod tests {
     use super::declared;
     use dtu_proto::Framing as _;
 
-    fn problem(text: &str) -> String {
-        declared(text).err().expect("the file is wrong")
-    }
-
     #[test]
     fn a_declaration_is_read() {
         let text = "
@@ -121,32 +117,19 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_wrong_is_named_with_its_line_and_key() {
-        for (text, expected) in [
-            ("", ""),
-            ("start = [", ""),
-            ("max_len = 20\nstrat = ['68']", ""),
-            ("max_len = 20\nstart = '68'", ""),
-            ("max_len = 20\nstart = ['6']", ""),
-            ("max_len = 20\nlength = { at = 1, widht = 1 }", ""),
-            ("max_len = 20\nlength = { at = 1 }", ""),
-            ("max_len = 20\n[length]\nat = 1\nwidth = 'x'", ""),
-            ("max_len = 20\n\n[length]\nat = 1", ""),
-            ("max_len = 20\n[length]\nat = 1\nwidth = 1\nwidht = 2", ""),
-            ("max_len = 20\nend = '0A'\ncheck = { algo = 'crc-17', place = 2 }", ""),
-            ("max_len = 20\nend = '0A'\ncheck = { algo = 'sum8', poly = 7, place = 2 }", ""),
-            ("max_len = 20\nend = '0A'\n[check]\nalgo = 'crc'\nplace = 2\n", ""),
-            ("max_len = 300\nlength = { at = 1, width = 1 }", ""),
-            ("max_len = 300\n[length]\nat = 1\nwidth = 1", ""),
-            ("max_len = 20\nfixed_len = 10\nend = '16'\ncheck = { algo = 'sum8', from = 30, place = 2 }", ""),
-            ("max_len = 20\nend = 'DB'\nescape = { lead = 'DB', map = { DBDC = 'C0' } }", ""),
-            ("max_len = 20\nstart = ['68']", ""),
-            ("max_len = -1\nstart = ['68']", ""),
-            ("max_len = 9999999\nend = '0A'", ""),
-            ("max_len = 20\nfixed = [{ at = 1, hex = '68' }, { at = 2, hx = '16' }]", ""),
+    fn keys_are_found_in_every_form_of_a_table() {
+        let reason = "length.width: invalid type: string \"x\", expected usize";
+        for (line, text) in [
+            (1, "length = { at = 1, width = 'x' }"),
+            (3, "[length]\nat = 1\nwidth = 'x'"),
+            (2, "length.at = 1\nlength.width = 'x'"),
+            (6, "[check]\nalgo = 'sum8'\nplace = 2\n[length]\nat = 1\nwidth = 'x'"),
+            (4, "[length.repeat]\nat = 3\n[length]\nwidth = 'x'"),
         ] {
-            println!("{}\n    {}", text.replace('\n', " | "), problem(text));
-            let _ = expected;
+            assert_eq!(declared(text).expect_err("the width is wrong"), format!("line {line}: {reason}"), "{text}");
         }
+        let inner = "[length.repeat]\nat = 'x'\n[length]\nat = 1\nwidth = 1";
+        let reason = "line 2: length.repeat.at: invalid type: string \"x\", expected usize";
+        assert_eq!(declared(inner).expect_err("the place is wrong"), reason);
     }
 }

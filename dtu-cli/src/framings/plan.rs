@@ -42,7 +42,7 @@ pub(crate) struct Plan<'f> {
 
 /// What a source is made from: it owns the framings.
 pub(crate) enum Selection {
-    One(Choice),
+    One(Box<Choice>),
     /// Those that can be told by their bytes; behind the first `for_streams` are those for datagrams alone.
     Sniffed {
         choices: Vec<Choice>,
