@@ -44,7 +44,8 @@ pub use cobs::Cobs;
 pub use ddp_datagram::DdpDatagram;
 pub use declared::{
     ALOTCER_7B7D, CJT188, DLT645_2007, FT12_LONG, GBT32960, HDLC_DLMS, HDLC_PPP, HJ212, HONGDIAN_DDP_TCP, INHAND_IHDMP,
-    LK_BRIDGE_LOGIN, MODBUS_TCP, NMEA0183, SL651_HEX, SLIP, UBX, delimited, fixed_length, ft12_short, length_field, line,
+    LK_BRIDGE_LOGIN, MODBUS_TCP, NMEA0183, SL651_HEX, SLIP, UBX, delimited, fixed_length, ft12_short, length_field,
+    line,
 };
 pub use fourfaith::FourFaithProt;
 pub use ft12_short::Ft12Short;

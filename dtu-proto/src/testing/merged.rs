@@ -66,7 +66,10 @@ fn drain<F: Framing + ?Sized>(deframer: &mut Deframer<&F, Vec<u8>>, steps: &mut 
         let (framing, waiting) = (*deframer.framing(), deframer.buffered());
         let step = deframer.next_step();
         if let Step::NeedMore { at_least } = step {
-            assert!(waiting + at_least.get() <= framing.max_frame_len(), "{at_least} more after {waiting} are no frame");
+            assert!(
+                waiting + at_least.get() <= framing.max_frame_len(),
+                "{at_least} more after {waiting} are no frame"
+            );
             return;
         }
         assert!((1..=waiting).contains(&step.covered()), "covers {} of {waiting} bytes", step.covered());

@@ -7,6 +7,8 @@ mod file;
 #[cfg(feature = "testing")]
 mod pcap;
 #[cfg(feature = "testing")]
+mod seeds;
+#[cfg(feature = "testing")]
 mod streams;
 #[cfg(feature = "testing")]
 mod vectors;

@@ -5,8 +5,8 @@ use dtu_proto::framing::{Examined, Framing, next_step};
 use dtu_proto::fuzzing::comes_again;
 use dtu_proto::presets::{ALL, FourFaithProt, JTT808_ENVELOPE, by_name};
 use dtu_proto::spec::FrameSpec;
-use dtu_proto::{Step, presets};
 use dtu_proto::testing::{Cuts, Merged, merged_steps};
+use dtu_proto::{Step, presets};
 use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
@@ -41,7 +41,8 @@ fn every_valid_vector_is_one_frame_and_comes_again() {
 fn every_invalid_vector_is_rejected_for_its_cause() {
     for entry in entries("invalid") {
         let (name, framing, bytes) = (entry.name(), entry.framing(), entry.bytes());
-        let fill = bytes.iter().take_while(|&&byte| entry.preset().spec().is_some_and(|spec| spec.preamble == Some(byte)));
+        let fill =
+            bytes.iter().take_while(|&&byte| entry.preset().spec().is_some_and(|spec| spec.preamble == Some(byte)));
         let line = &bytes[fill.count()..];
         let Examined::Rejected { cause, .. } = framing.examine(line) else {
             panic!("{name}: {:?}", framing.examine(line));
@@ -71,7 +72,8 @@ fn every_dirty_stream_gives_what_it_says() {
 /// What the source says of its dirty stream: flags and escapes are right, and the checksum means nothing.
 #[test]
 fn the_flags_and_escapes_of_jtt808_are_read_without_its_checksum() {
-    let entry = entries("dirty").into_iter().find(|entry| entry.name() == "jtt808_noise_before_flags").expect("it is there");
+    let entry =
+        entries("dirty").into_iter().find(|entry| entry.name() == "jtt808_noise_before_flags").expect("it is there");
     let envelope = FrameSpec { check: None, min_len: None, ..JTT808_ENVELOPE }.compile().expect("it is sound");
     let steps = merged_steps(&envelope, &entry.bytes()[2..], Cuts::Of(1));
     let inner = b"\x30\x7E\x08\x7D\x55".to_vec();
@@ -151,7 +153,8 @@ fn every_preset_has_vectors_and_a_name_of_its_own() {
 #[test]
 fn the_copy_has_every_fact_of_its_source() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/framings.toml");
-    let path = if path.exists() { path } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/framings.toml") };
+    let path =
+        if path.exists() { path } else { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/framings.toml") };
     let Ok(text) = std::fs::read_to_string(&path) else {
         println!("skipped: there is no {}", path.display());
         return;

@@ -23,7 +23,8 @@ const DENSE_LEN: usize = 512;
 static DENSE: [u16; DENSE_LEN] = {
     let mut dense = [0; DENSE_LEN];
     let mut at = 0;
-    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)] // evaluated at compile time
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+    // evaluated at compile time
     while at < COMMON.len() && (COMMON[at].0 as usize) < DENSE_LEN {
         dense[COMMON[at].0 as usize] = (COMMON[at].1 as u16) << 8 | 1;
         at += 1;

@@ -97,9 +97,7 @@ impl Framing for Mavlink1 {
         let too_long = EncodeError::PayloadTooLong { length, limit: MAX_PAYLOAD_LEN };
         let mut front = match header {
             [] => [0; HEADER_LEN],
-            _ => *header
-                .as_array()
-                .ok_or(EncodeError::HeaderLength { needed: HEADER_LEN, found: header.len() })?,
+            _ => *header.as_array().ok_or(EncodeError::HeaderLength { needed: HEADER_LEN, found: header.len() })?,
         };
         let [start, length, .., id] = &mut front;
         (*start, *length) = (START, u8::try_from(payload.len()).map_err(|_| too_long)?);
