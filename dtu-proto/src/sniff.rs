@@ -14,12 +14,16 @@
 //!   the candidate's *prospect*.
 //!
 //! **A candidate is decided on when its score is at least [`ENOUGH_BITS`], and at least [`LEAD_BITS`] above the prospect of every
-//! other.** So two that are close are looked at for longer. After [`MAX_LOOK_LEN`] bytes, or when the caller says that no more
+//! other.** So two that are close are looked at for longer. Candidates of one name, such as the two directions of Modbus RTU, are one
+//! answer and do not hold each other up. After [`MAX_LOOK_LEN`] bytes, or when the caller says that no more
 //! will come soon ([`settle`](Sniffer::settle)), what waits is given up and the highest score wins if it is above 0; of equal ones the first in the list, because some
 //! framings are the same on the wire (M-Bus and IEC 101). None fits when every prospect is at most -[`LOST_BITS`], or none is above 0 in the
 //! end.
 //!
 //! The outcome depends on the bytes and the list alone, not on how the bytes were cut.
+//!
+//! The score takes bytes for equally likely. Zeros are not: a poll of Modbus RTU for the registers from 0 on is, with a small count, a
+//! frame of Modbus TCP as well, and that has more evidence. Do not put into one list what cannot be on one port.
 
 use crate::framing::{Framing, Malformed, Step, abandon_candidate, next_step};
 
@@ -44,10 +48,10 @@ pub const LOST_BITS: i64 = 128;
 /// A framing that a connection may speak.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
-    /// Its name.
+    /// Its name. Those of one name are one answer.
     pub name: &'a str,
-    /// The framing.
-    pub framing: &'a dyn Framing,
+    /// The framing. `Sync`, so that a sniffer may go with its connection to another thread.
+    pub framing: &'a (dyn Framing + Sync),
 }
 
 impl core::fmt::Debug for Candidate<'_> {
@@ -65,7 +69,7 @@ pub enum Verdict {
         index: usize,
         /// Its score.
         score: i64,
-        /// How far it is above the prospect of the next best; `None` when there is no other, 0 when the list's order decided.
+        /// How far it is above the prospect of the next best of another name; `None` when there is none, 0 when the list's order decided.
         lead: Option<i64>,
     },
     /// More bytes are needed.
@@ -257,7 +261,8 @@ impl<'a> Sniffer<'a> {
             }
         }
         best.map_or(Verdict::NoneFits, |(index, score)| {
-            let others = self.standings().enumerate().filter(|(other, _)| *other != index);
+            let name = self.candidates.get(index).map(|candidate| candidate.name);
+            let others = self.candidates.iter().zip(&self.standings).filter(|(other, _)| Some(other.name) != name);
             let lead = others.map(|(_, standing)| score.saturating_sub(standing.prospect())).min();
             Verdict::Decided { index, score, lead }
         })

@@ -9,7 +9,11 @@ mod pcap;
 #[cfg(feature = "testing")]
 mod seeds;
 #[cfg(feature = "testing")]
+mod sniff;
+#[cfg(feature = "testing")]
 mod streams;
+#[cfg(feature = "testing")]
+mod tokens;
 #[cfg(feature = "testing")]
 mod vectors;
 

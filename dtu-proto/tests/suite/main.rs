@@ -9,19 +9,11 @@ mod deframer;
 #[cfg(feature = "testing")]
 mod frames;
 #[cfg(feature = "testing")]
-mod framings;
-#[cfg(feature = "testing")]
 mod messages;
 #[cfg(feature = "testing")]
 mod spec;
 #[cfg(feature = "testing")]
-mod nested;
-#[cfg(feature = "testing")]
-mod sniff;
-#[cfg(feature = "testing")]
 mod streams;
-#[cfg(feature = "testing")]
-mod tokens;
 
 #[cfg(not(feature = "testing"))]
 #[test]

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 fn candidates<'a>(native: &'a Native) -> [Candidate<'a>; 14] {
     [
-        ("native", native as &dyn Framing),
+        ("native", native as &(dyn Framing + Sync)),
         ("dlt645_2007", &DLT645),
         ("cjt188", &CJT188),
         ("mbus_long", &MBUS),
@@ -118,8 +118,8 @@ fn no_part_of_real_frames_decides_for_another_framing() {
 #[test]
 fn two_that_are_close_are_looked_at_for_longer() {
     // A frame of IEC 104 says little: it could as well be the beginning of a frame of CJ/T 188.
-    let list =
-        [("iec104", &IEC104 as &dyn Framing), ("cjt188", &CJT188)].map(|(name, framing)| Candidate { name, framing });
+    let list = [("iec104", &IEC104 as &(dyn Framing + Sync)), ("cjt188", &CJT188)]
+        .map(|(name, framing)| Candidate { name, framing });
     let mut sniffer = Sniffer::new(&list).expect("in bounds");
     let stream = hex("680407000000").repeat(5);
     let decided = (0..=stream.len()).find(|&len| matches!(sniffer.look(&stream[..len]), Verdict::Decided { .. }));
@@ -129,7 +129,7 @@ fn two_that_are_close_are_looked_at_for_longer() {
 
 #[test]
 fn of_the_same_score_the_first_in_the_list_wins_when_no_more_comes() {
-    let list = [("mbus_long", &MBUS as &dyn Framing), ("iec101_variable", &MBUS)]
+    let list = [("mbus_long", &MBUS as &(dyn Framing + Sync)), ("iec101_variable", &MBUS)]
         .map(|(name, framing)| Candidate { name, framing });
     let mut sniffer = Sniffer::new(&list).expect("in bounds");
     let first = hex("68040468080170088116");
@@ -138,6 +138,14 @@ fn of_the_same_score_the_first_in_the_list_wins_when_no_more_comes() {
     let long = first.repeat(410);
     assert!(matches!(sniffer.look(&long), Verdict::Decided { index: 0, lead: Some(0), .. }));
     assert!(matches!(sniffer.look(&long[..MAX_LOOK_LEN]), Verdict::Decided { index: 0, lead: Some(0), .. }));
+}
+
+#[test]
+fn candidates_of_one_name_do_not_hold_each_other_up() {
+    let list = [("mbus_long", &MBUS as &(dyn Framing + Sync)), ("mbus_long", &MBUS)]
+        .map(|(name, framing)| Candidate { name, framing });
+    let mut sniffer = Sniffer::new(&list).expect("in bounds");
+    assert_eq!(sniffer.look(&hex("68040468080170088116")), Verdict::Decided { index: 0, score: 40, lead: None });
 }
 
 #[test]

@@ -431,3 +431,79 @@ fn a_set_has_bounds() {
     assert_eq!((tokens.longest(), tokens.pattern(1), tokens.pattern(MAX_TOKENS)), (2, Some(&[7, 1][..]), None));
     assert_eq!(TokenSet::of(&[&[0; MAX_TOKEN_LEN]]).map(|tokens| tokens.longest()), Ok(MAX_TOKEN_LEN));
 }
+
+/// How often the first candidate of a damaged native frame with `inside` in it was tried.
+fn trials(tokens: &[&[u8]], inside: &[u8]) -> u64 {
+    let tokens = tokens_of(tokens);
+    let mut damaged = native(&[b"12", inside, b"34"].concat());
+    damaged[6] ^= 1;
+    damaged.extend([0; 20]);
+    let mut deframer = TokenDeframer::new(Native::new(), &tokens);
+    deframer.push(&damaged);
+    assert!(matches!(deframer.next_step(), TokenStep::Skipped { cause: Malformed::Checksum { .. }, .. }));
+    deframer.token_counters().trials
+}
+
+#[test]
+fn what_gives_the_same_bytes_is_tried_once() {
+    // Without one, without two, without three of them.
+    assert_eq!(trials(&[&[0xFE]], &[0xFE; 3]), 3);
+    // Without the first two or the last two: the same.
+    assert_eq!(trials(&[&[0xFE; 2]], &[0xFE; 3]), 1);
+    // Tokens that lie over each other are not taken out together.
+    assert_eq!(trials(&[b"AB", b"BC"], b"ABC"), 2);
+    assert_eq!(trials(&[b"AB", b"BC"], b"AB-BC"), 3);
+}
+
+#[test]
+fn a_token_that_lies_over_itself_is_taken_out_twice() {
+    let tokens = tokens_of(&[&[0xFE; 2]]);
+    let whole = native(b"0123456789");
+    let pieces = closed(Native::new(), &tokens, &[&whole[..9], &[0xFE; 4], &whole[9..]].concat(), Cuts::Of(3));
+    let [Piece::Frame { bytes, removed, .. }] = &pieces.all[..] else { panic!("{:?}", pieces.all) };
+    assert_eq!((bytes, &removed[..]), (&whole, &[0, 0][..]));
+}
+
+#[test]
+fn a_token_inside_a_start_marker_is_taken_out_wherever_the_stream_is_cut() {
+    let tokens = tokens_of(&[b"PING"]);
+    let whole = native(b"hi");
+    let stream = [b"noise", &whole[..1], b"PING", &whole[1..]].concat();
+    for size in 1..=stream.len() {
+        let (pieces, _) = open(Native::new(), &tokens, &stream, Cuts::Of(size));
+        assert_eq!(pieces.all.len(), 2, "{:?}", pieces.all);
+        assert_eq!(pieces.payloads(), [b"hi"]);
+    }
+}
+
+#[test]
+fn a_framing_that_is_not_protected_is_not_repaired() {
+    let tokens = tokens_of(&[b"PING"]);
+    let framing = Counted { evidence: 15, ..DLT645 };
+    let whole = dlt645(b"0123456789");
+    let stream = [&whole[..12], b"PING", &whole[12..]].concat();
+    assert!(closed(framing, &tokens, &stream, Cuts::Of(4)).payloads().is_empty());
+    let protected = Counted { evidence: 16, ..DLT645 };
+    assert_eq!(closed(protected, &tokens, &stream, Cuts::Of(4)).payloads(), [b"0123456789"]);
+}
+
+#[test]
+fn what_is_asked_for_is_the_least_that_can_help() {
+    let tokens = tokens_of(&[&[0x01, 0x03, 0x50, 0x60, 0x70], &[0x01, 0x04]]);
+    let mut deframer = TokenDeframer::new(RTU, &tokens);
+    deframer.push(&[0x01]);
+    // The framing asks for two, the shorter token for one.
+    assert_eq!(deframer.next_step(), TokenStep::NeedMore { at_least: NonZeroUsize::MIN });
+    deframer.push(&[0x03, 0x50]);
+    assert_eq!(deframer.next_step(), TokenStep::NeedMore { at_least: NonZeroUsize::new(2).expect("not 0") });
+}
+
+#[test]
+fn silence_ends_the_wait_for_all_that_is_cut_off() {
+    let tokens = tokens_of(&[b"PIPING"]);
+    let mut deframer = TokenDeframer::new(Native::new(), &tokens);
+    deframer.push(b"PIPI");
+    assert_eq!(deframer.next_step(), TokenStep::NeedMore { at_least: NonZeroUsize::MIN });
+    assert_eq!(deframer.abandon_candidate(), Some(TokenStep::Skipped { bytes: 4, cause: Malformed::Magic }));
+    assert_eq!(deframer.abandon_candidate(), None);
+}
