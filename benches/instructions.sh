@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 FRAMES=400
 PASSES=6
-PATHS=(parse walk deframer chunk floor)
+PATHS=(parse walk declared deframer chunk floor)
 PAYLOADS=(8 16 64 256 1024)
 
 if ! command -v valgrind >/dev/null; then

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use core::hint::black_box;
 use dtu_benches::contest::Contestant;
-use dtu_benches::decode::{Floor, chunk, deframe, parse_batch, walk};
+use dtu_benches::decode::{DECLARED, Floor, chunk, deframe, parse_batch, walk};
 use dtu_benches::stream::{Size, Stream};
 use dtu_proto::checksum::Kernel;
 use dtu_proto::{Deframer, Native};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: instructions parse|walk|deframer|chunk|floor PAYLOAD FRAMES PASSES";
+const USAGE: &str = "usage: instructions parse|walk|declared|deframer|chunk|floor PAYLOAD FRAMES PASSES";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -36,7 +36,8 @@ fn contestant(path: &str, stream: &Stream) -> Option<Box<dyn Contestant>> {
     let (line, native) = (stream.native(), Native::new());
     Some(match path {
         "parse" => Box::new(move || parse_batch(Kernel::detect(), black_box(&line))),
-        "walk" => Box::new(move || walk(native, black_box(&line))),
+        "walk" => Box::new(move || walk(&native, black_box(&line))),
+        "declared" => Box::new(move || walk(black_box(&DECLARED), black_box(&line))),
         "deframer" => {
             let mut deframer = Deframer::new(native);
             Box::new(move || deframe(&mut deframer, black_box(&line)))

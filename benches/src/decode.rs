@@ -1,4 +1,4 @@
-//! Decoding: five ways through this project, four peers, and the checksum alone.
+//! Decoding: five ways through this project and a sixth by declaration, four peers, and the checksum alone.
 //!
 //! What is timed is a buffer full of frames that has been received already. Contestants that use their buffer up get
 //! it back outside the time; a deframer takes its bytes in through its own small buffer, and that copy is in its time.
@@ -13,10 +13,14 @@ use dtu_proto::checksum::{Batch, Crc32c, Kernel};
 use dtu_proto::chunk::{Chunk, StepBuf};
 use dtu_proto::codec::FrameCodec;
 use dtu_proto::frame::{CHECKSUM_LEN, HEADER_LEN, MAGIC, OVERHEAD, field};
+use dtu_proto::spec::{Declared, FrameSpec};
 use dtu_proto::{Deframer, Framing, Malformed, Native, Step, parse};
 use mavlink_core::{MAVLinkMessageRaw, MavlinkReader, MavlinkVersion};
 use std::io::Cursor;
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
+
+/// The native frame by its declaration.
+pub static DECLARED: Declared = FrameSpec::NATIVE.declared();
 
 /// The job of decoding a stream of `size`.
 #[must_use]
@@ -40,10 +44,10 @@ pub fn job(size: Size) -> Job {
 pub fn ours(line: &[u8], tally: Tally) -> Vec<Entry> {
     let native = Native::new();
     let frozen = Bytes::copy_from_slice(line);
-    let [a, b, c, d] = [(); 4].map(|()| line.to_vec());
+    let [a, b, c, d, e] = [(); 5].map(|()| line.to_vec());
     vec![
         Entry::ours("parse", tally, move || parse_batch(Kernel::detect(), black_box(&a))),
-        Entry::ours("walk", tally, move || walk(native, black_box(&b))),
+        Entry::ours("walk", tally, move || walk(&native, black_box(&b))),
         Entry::ours("deframer", tally, {
             let mut deframer = Deframer::new(native);
             move || deframe(&mut deframer, black_box(&c))
@@ -54,6 +58,7 @@ pub fn ours(line: &[u8], tally: Tally) -> Vec<Entry> {
         }),
         Entry::ours("chunk", tally, move || chunk(native, black_box(frozen.clone()))),
         Entry::ours("codec", tally, Codec::new(native, line)),
+        Entry::ours("declared", tally, move || walk(black_box(&DECLARED), black_box(&e))),
     ]
 }
 
@@ -80,9 +85,9 @@ pub fn parse_batch(kernel: Kernel, line: &[u8]) -> Tally {
 
 /// [`Framing::walk`], frames only.
 #[must_use]
-pub fn walk(native: Native, line: &[u8]) -> Tally {
+pub fn walk<F: Framing>(framing: &F, line: &[u8]) -> Tally {
     let mut tally = Tally::default();
-    native.walk(line, |step| {
+    framing.walk(line, |step| {
         if let Step::Frame(frame) = step {
             tally.frame(frame.payload());
         }

@@ -31,7 +31,7 @@ pub fn noisy(group: &'static str, size: Size, one_in: usize) -> Job {
     entries.retain(|entry| entry.name != "parse");
     entries.push(Entry::peer("floor", floor_tally(&stream, &clean), Floor::new(&stream, &clean)));
     let tally = stream.tally();
-    entries.push(Entry::peer("walk_over_clean", tally, move || decode::walk(native, black_box(&clean))));
+    entries.push(Entry::peer("walk_over_clean", tally, move || decode::walk(&native, black_box(&clean))));
     let frames: Option<Vec<Vec<u8>>> = stream.payloads.iter().map(|payload| mavlink::frame(payload)).collect();
     if let Some(frames) = frames {
         let (line, intact) = damage(&stream, &frames, one_in);

@@ -26,6 +26,7 @@
 //! | frames in frames: a vendor's envelope around a meter's | [`nested`] |
 //! | a connection that does not say what it speaks | [`sniff`] |
 //! | a nom grammar of your own | [`parse`] |
+//! | frames of another layout | [`spec`], and [`Framing`] for what no declaration can say |
 //!
 //! # Examples
 //!
@@ -77,7 +78,7 @@
 //! | `alloc` | by `std` | [`Deframer::new`], whose buffer is on the heap | an allocator |
 //! | `bytes` | no | `chunk`, encoding into `BufMut` | the crate bytes; implies `alloc` |
 //! | `tokio-util` | no | `codec` | the crate tokio-util; implies `std` and `bytes` |
-//! | `serde` | no | `Serialize` for messages and counters, bytes as hex | the crate serde |
+//! | `serde` | no | `Serialize` for messages and counters, `Deserialize` for [`spec`], bytes as hex | the crate serde |
 //! | `arbitrary` | no | `Arbitrary` for messages | the crate arbitrary; implies `std` |
 //!
 //! Without any of them (`default-features = false`) the crate needs `core` alone.

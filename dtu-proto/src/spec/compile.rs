@@ -4,8 +4,9 @@
 
 use super::error::{Field, Problem, SpecError};
 use super::escape::{Escape, Rule};
-use super::fields::{Check, Encoding, Fixed, Length, Text};
+use super::fields::{Check, Encoding, Endian, Fixed, Length, Text};
 use super::marker::Marker;
+use super::quick::Quick;
 use super::{FrameSpec, MAX_FIXED, MAX_FRAME_LEN, MAX_HEADER_LEN, MAX_STARTS, MAX_TRAILER_LEN};
 use crate::checksum::catalogue::CRC_32_ISCSI;
 use crate::checksum::{Algorithm, Digest};
@@ -28,6 +29,7 @@ pub struct Declared {
     /// Whether a frame ends with the first end marker, instead of behind a number of bytes.
     pub(super) ended: bool,
     pub(super) sum: Option<Sum>,
+    pub(super) quick: Quick,
     /// The bytes before the payload and behind it.
     pub(super) header_len: usize,
     pub(super) trailer_len: usize,
@@ -46,8 +48,31 @@ pub(super) struct Sum {
     pub(super) digest: Digest,
     pub(super) trim: usize,
     pub(super) width: usize,
+    pub(super) form: Form,
     /// Whether it is CRC-32C, for which there are kernels.
     pub(super) castagnoli: bool,
+}
+
+/// How the check value stands there, the usual ways apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    Byte,
+    Big2,
+    Little2,
+    Big4,
+    Other,
+}
+
+impl Form {
+    const fn of(check: &Check) -> Self {
+        match (check.encoding, check.endian, check.width()) {
+            (Text::Binary, _, 1) => Self::Byte,
+            (Text::Binary, Endian::Big, 2) => Self::Big2,
+            (Text::Binary, Endian::Little, 2) => Self::Little2,
+            (Text::Binary, Endian::Big, 4) => Self::Big4,
+            (Text::Binary | Text::Upper | Text::Lower, _, _) => Self::Other,
+        }
+    }
 }
 
 macro_rules! refuse {
@@ -167,6 +192,7 @@ impl FrameSpec {
             escape,
             ended,
             sum,
+            quick: Quick::NONE,
             header_len,
             trailer_len,
             probe_len,
@@ -175,6 +201,7 @@ impl FrameSpec {
             evidence: 0,
         };
         declared.evidence = declared.count_evidence();
+        declared.quick = Quick::of(&declared);
         Ok(declared)
     }
 
@@ -412,7 +439,7 @@ impl FrameSpec {
             Algorithm::Sum8 | Algorithm::Xor8 | Algorithm::Lrc8 | Algorithm::Fletcher8 | Algorithm::Hj212 => false,
         };
         let digest = check.algorithm.digest();
-        Ok(Some(Sum { check, digest, trim, width: check.width(), castagnoli }))
+        Ok(Some(Sum { check, digest, trim, width: check.width(), form: Form::of(&check), castagnoli }))
     }
 
     /// The length of the shortest frame, `least` by what is declared in it.

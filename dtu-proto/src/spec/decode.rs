@@ -1,6 +1,6 @@
 //! Judging a candidate whose length its header says, or that is always the same.
 
-use super::compile::{Declared, Sum};
+use super::compile::{Declared, Form, Sum};
 use super::fields::{Encoding, Endian, Length, Text};
 use crate::checksum::{Crc32c, Digest};
 use crate::frame::Frame;
@@ -45,22 +45,18 @@ impl Declared {
     /// Judges the candidate, which is not ended by a marker.
     #[inline(always)]
     pub(super) fn judge_sized<'a, V: Verify>(&self, candidate: &'a [u8], verify: V) -> Examined<'a> {
-        let Some(head) = candidate.get(..self.probe_len) else {
-            return self.judge_short(candidate);
-        };
-        if !self.begins(head) {
-            return self.judge_strange(candidate);
-        }
-        if self.head_count > 0
-            && let Some(at) = self.wrong_head(|at| head.get(at..).unwrap_or_default())
-        {
-            return self.judge_head(candidate, at);
-        }
-        let total = match &self.spec.length {
-            None => self.max_len,
-            Some(length) => match self.total(length, head) {
+        let total = match self.quick.total(candidate) {
+            Some(total) if total >= self.min_len && total <= self.max_len => {
+                debug_assert_eq!(
+                    self.judge_header(candidate).ok(),
+                    Some(total),
+                    "the short way agrees with the long one"
+                );
+                total
+            }
+            _ => match self.judge_header(candidate) {
                 Ok(total) => total,
-                Err(cause) => return Examined::Rejected { cause, judged: self.probe_len },
+                Err(examined) => return examined,
             },
         };
         let Some(bytes) = candidate.get(..total) else {
@@ -81,6 +77,27 @@ impl Declared {
         }
         let payload = bytes.get(self.header_len..total.saturating_sub(self.trailer_len));
         Examined::Frame(Frame::from_parts(bytes, payload.expect("the shortest frame has its header and its trailer")))
+    }
+
+    /// Judges the header and returns the length of the whole frame.
+    #[inline(never)]
+    fn judge_header<'a>(&self, candidate: &'a [u8]) -> Result<usize, Examined<'a>> {
+        let Some(head) = candidate.get(..self.probe_len) else {
+            return Err(self.judge_short(candidate));
+        };
+        if !self.begins(head) {
+            return Err(self.judge_strange(candidate));
+        }
+        if let Some(at) = self.wrong_head(|at| head.get(at..).unwrap_or_default()) {
+            return Err(self.judge_head(candidate, at));
+        }
+        match &self.spec.length {
+            None => Ok(self.max_len),
+            Some(length) => {
+                let rejected = |cause| Examined::Rejected { cause, judged: self.probe_len };
+                self.total(length, head).map_err(rejected)
+            }
+        }
     }
 
     /// Whether `bytes`, at least as long as a start marker, begin with one.
@@ -239,12 +256,12 @@ impl Sum {
     /// Compares the check value at the front of `bytes` with `computed`; the frame is `total` bytes long.
     #[inline(always)]
     pub(super) fn holds(&self, bytes: &[u8], computed: u32, total: usize) -> Result<(), Malformed> {
-        let found = match (self.check.encoding, self.check.endian, self.width) {
-            (Text::Binary, _, 1) => bytes.first().map(|byte| u32::from(*byte)),
-            (Text::Binary, Endian::Big, 4) => bytes.first_chunk().map(|raw| u32::from_be_bytes(*raw)),
-            (Text::Binary, Endian::Little, 2) => bytes.first_chunk().map(|raw| u16::from_le_bytes(*raw).into()),
-            (Text::Binary, Endian::Big, 2) => bytes.first_chunk().map(|raw| u16::from_be_bytes(*raw).into()),
-            _ => self.read_any(bytes.get(..self.width).unwrap_or(bytes)),
+        let found = match self.form {
+            Form::Byte => bytes.first().map(|byte| u32::from(*byte)),
+            Form::Big4 => bytes.first_chunk().map(|raw| u32::from_be_bytes(*raw)),
+            Form::Little2 => bytes.first_chunk().map(|raw| u16::from_le_bytes(*raw).into()),
+            Form::Big2 => bytes.first_chunk().map(|raw| u16::from_be_bytes(*raw).into()),
+            Form::Other => self.read_any(bytes.get(..self.width).unwrap_or(bytes)),
         };
         match found {
             Some(found) if found == computed => Ok(()),

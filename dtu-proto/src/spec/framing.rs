@@ -1,5 +1,6 @@
 //! The declared framing as a [`Framing`].
 
+use super::FrameSpec;
 use super::compile::Declared;
 use super::decode::{Castagnoli, Named, Verify};
 use super::escape::Runs;
@@ -84,6 +85,12 @@ impl Framing for Declared {
 }
 
 impl Declared {
+    /// The specification that it follows.
+    #[must_use]
+    pub const fn spec(&self) -> &FrameSpec {
+        &self.spec
+    }
+
     /// Whether bytes are replaced between the markers, so that [`Frame::payload`] is not what its sender meant.
     #[must_use]
     pub const fn is_escaped(&self) -> bool {

@@ -65,6 +65,15 @@
 //! assert_eq!(again[..len], line[2..]);
 //! # Ok::<(), dtu_proto::encode::EncodeError>(())
 //! ```
+//!
+//! # From a file
+//!
+//! With the feature `serde` a specification can be read from TOML, or from any other format that serde reads. Bytes are
+//! text in hex digits, in which spaces may stand; a key that is not known is refused.
+//!
+#![doc = "```toml"]
+#![doc = include_str!("example.toml")]
+#![doc = "```"]
 
 mod compile;
 mod decode;
@@ -75,6 +84,7 @@ mod escape;
 mod fields;
 mod framing;
 mod marker;
+mod quick;
 #[cfg(feature = "serde")]
 mod text;
 

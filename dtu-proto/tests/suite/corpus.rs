@@ -2,7 +2,7 @@
 
 use dtu_proto::fuzzing::TARGETS;
 use dtu_proto::testing::corpus::{folder, replay};
-use dtu_proto::testing::frame_around;
+use dtu_proto::testing::{Seeded, frame_around};
 use std::fs;
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn write_seeds() {
 
 type Seed = (&'static str, Vec<u8>);
 
-fn seeds() -> [(&'static str, Vec<Seed>); 6] {
+fn seeds() -> [(&'static str, Vec<Seed>); 7] {
     [
         ("frame_decode", frames()),
         ("frame_roundtrip", with_front(&[0x00, 0x01, 0x05, 0, 0, 0, 77], payloads())),
@@ -42,6 +42,7 @@ fn seeds() -> [(&'static str, Vec<Seed>); 6] {
         ("message_roundtrip", values()),
         ("deframe_chunks", streams()),
         ("checksum", with_front(&[0x01, 0x23, 0x03, 0x0F], payloads())),
+        ("framing_spec", drawn()),
     ]
 }
 
@@ -104,6 +105,20 @@ fn messages() -> Vec<Seed> {
         ("skip", b"\x0B\x00\x00\x00\x09".to_vec()),
         ("unknown", b"\x7Fanything".to_vec()),
     ]
+}
+
+/// A specification, cuts, a payload and a stream, out of bytes that a seed fixes.
+fn drawn() -> Vec<Seed> {
+    let names = [
+        "drawn_a", "drawn_b", "drawn_c", "drawn_d", "drawn_e", "drawn_f", "drawn_g", "drawn_h", "drawn_i", "drawn_j",
+        "drawn_k", "drawn_l", "drawn_m", "drawn_n", "drawn_o", "drawn_p",
+    ];
+    let bytes = |seed| {
+        let mut bytes = vec![0; 200];
+        Seeded(seed).fill(&mut bytes);
+        bytes
+    };
+    names.into_iter().zip(0..).map(|(name, seed)| (name, bytes(seed))).collect()
 }
 
 /// What `arbitrary` makes a message of: four bytes that choose the kind, then the fields.

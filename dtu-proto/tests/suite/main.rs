@@ -12,6 +12,8 @@ mod frames;
 mod messages;
 #[cfg(feature = "testing")]
 mod spec;
+#[cfg(all(feature = "testing", feature = "serde"))]
+mod spec_file;
 #[cfg(feature = "testing")]
 mod streams;
 
