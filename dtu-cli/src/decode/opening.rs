@@ -53,12 +53,13 @@ impl<'p> Opening<'p> {
         }
         self.bytes.extend(bytes.iter().take(taken));
         self.shares.push((mark, self.bytes.len()));
-        (taken, outcome(self.sniffer.look(&self.bytes)))
+        let verdict = self.sniffer.look(&self.bytes);
+        (taken, self.outcome(verdict))
     }
 
     /// Decides by what there is; `None` when there is nothing.
     pub(super) fn settle(&self) -> Option<Outcome> {
-        if self.bytes.is_empty() { None } else { outcome(self.sniffer.settle(&self.bytes)) }
+        if self.bytes.is_empty() { None } else { self.outcome(self.sniffer.settle(&self.bytes)) }
     }
 
     pub(super) fn first_mark(&self) -> Mark {
@@ -84,12 +85,20 @@ impl<'p> Opening<'p> {
         }
         Ok(())
     }
-}
 
-const fn outcome(verdict: Verdict) -> Option<Outcome> {
-    match verdict {
-        Verdict::Decided { index, score, lead } => Some(Outcome::Decided { index, score, lead }),
-        Verdict::NoneFits => Some(Outcome::NoneFits),
-        Verdict::Undecided { .. } => None,
+    /// What the verdict means, but for Modbus: a request of RTU for the first registers is a frame of TCP too, for which its zeros
+    /// count as much as a checksum would. Bytes of TCP are none of RTU, whose checksum they would have to fit.
+    fn outcome(&self, verdict: Verdict) -> Option<Outcome> {
+        let (index, score, lead) = match verdict {
+            Verdict::Decided { index, score, lead } => (index, score, lead),
+            Verdict::NoneFits => return Some(Outcome::NoneFits),
+            Verdict::Undecided { .. } => return None,
+        };
+        let is_tcp = self.sniffer.scores().nth(index).is_some_and(|(name, ..)| name == "modbus_tcp");
+        let mut scores = self.sniffer.scores().enumerate();
+        Some(match scores.find(|(_, (name, score, _))| *name == "modbus_rtu" && *score > 0) {
+            Some((index, (_, score, _))) if is_tcp => Outcome::Decided { index, score, lead: Some(0) },
+            _ => Outcome::Decided { index, score, lead },
+        })
     }
 }

@@ -1,9 +1,8 @@
 //! One framing of those that can be chosen.
 
 use super::either::Either;
-use super::named::Named;
+use super::named::{Named, Shared};
 use super::way::Way;
-use dtu_proto::Framing;
 
 /// A framing, for each way of the bytes where that makes a difference.
 pub(crate) enum Choice {
@@ -15,14 +14,14 @@ pub(crate) enum Choice {
 
 impl Choice {
     /// A framing that differs by the way of the bytes; `make` gives it for one.
-    pub(crate) fn by_way(name: &str, make: impl Fn(Way) -> Box<dyn Framing>) -> Self {
+    pub(crate) fn by_way(name: &str, make: impl Fn(Way) -> Shared) -> Self {
         let one_way = |way| Named::one_way(name, way, make(way));
         let either = Named::either(name, Either::new(make(Way::Up), make(Way::Down)));
         Self::ByWay { up: one_way(Way::Up), down: one_way(Way::Down), either }
     }
 
     /// A framing that differs by a registration that devices send, once, in front of everything.
-    pub(crate) fn with_registration(name: &str, make: impl Fn(Way) -> Box<dyn Framing>) -> Self {
+    pub(crate) fn with_registration(name: &str, make: impl Fn(Way) -> Shared) -> Self {
         let up = || {
             let behind = Named::one_way(name, Way::Up, make(Way::Down));
             Named::one_way(name, Way::Up, make(Way::Up)).with_registration(behind)

@@ -2,12 +2,12 @@
 
 use super::choice::Choice;
 use super::file;
-use super::named::Named;
+use super::named::{Named, Shared};
 use super::plan::Selection;
 use super::way::Way;
 use anyhow::bail;
 use dtu_proto::presets::{self, Direction, Preset};
-use dtu_proto::{Framing, Native};
+use dtu_proto::{Framing as _, Native};
 use std::path::Path;
 
 /// What stands for a framing that is to be found out.
@@ -53,7 +53,7 @@ fn native(max_payload: u16) -> Choice {
 }
 
 fn of_preset(preset: &'static Preset) -> Choice {
-    let framing = |way| -> Box<dyn Framing> {
+    let framing = |way| -> Shared {
         Box::new(preset.framing(match way {
             Way::Up => Direction::Up,
             Way::Down => Direction::Down,

@@ -1,5 +1,6 @@
 //! A framing that differs by the way of the bytes, on a line that carries both ways: requests and replies of an RS-485 bus.
 
+use super::named::Shared;
 use super::way::Way;
 use dtu_proto::encode::{EncodeError, Sink};
 use dtu_proto::framing::Malformed;
@@ -7,12 +8,12 @@ use dtu_proto::{Examined, Frame, Framing};
 
 /// Takes frames of both ways. Where the same bytes begin a frame of each, the shorter one is it.
 pub(crate) struct Either {
-    up: Box<dyn Framing>,
-    down: Box<dyn Framing>,
+    up: Shared,
+    down: Shared,
 }
 
 impl Either {
-    pub(crate) fn new(up: Box<dyn Framing>, down: Box<dyn Framing>) -> Self {
+    pub(crate) fn new(up: Shared, down: Shared) -> Self {
         Self { up, down }
     }
 

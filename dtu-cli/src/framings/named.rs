@@ -6,6 +6,9 @@ use core::fmt;
 use dtu_proto::encode::{EncodeError, Sink};
 use dtu_proto::{Examined, Frame, Framing, Native};
 
+/// A framing that was chosen; the sniffer shares it between threads, as others do.
+pub(super) type Shared = Box<dyn Framing + Send + Sync>;
+
 /// A framing and what it is called in the output.
 pub(crate) struct Named {
     name: String,
@@ -19,9 +22,9 @@ pub(crate) struct Named {
 enum Any {
     Native(Native),
     /// One that is the same both ways.
-    Same(Box<dyn Framing>),
+    Same(Shared),
     /// One that differs, for this way.
-    OneWay(Way, Box<dyn Framing>),
+    OneWay(Way, Shared),
     /// One that differs, where it is not known which way the bytes went.
     Either(Either),
 }
@@ -31,11 +34,11 @@ impl Named {
         Self { name: super::NATIVE.to_owned(), framing: Any::Native(framing), is_datagram: false, behind_first: None }
     }
 
-    pub(crate) fn same(name: &str, framing: Box<dyn Framing>) -> Self {
+    pub(crate) fn same(name: &str, framing: Shared) -> Self {
         Self { name: name.to_owned(), framing: Any::Same(framing), is_datagram: false, behind_first: None }
     }
 
-    pub(crate) fn one_way(name: &str, way: Way, framing: Box<dyn Framing>) -> Self {
+    pub(crate) fn one_way(name: &str, way: Way, framing: Shared) -> Self {
         Self { name: name.to_owned(), framing: Any::OneWay(way, framing), is_datagram: false, behind_first: None }
     }
 

@@ -2,6 +2,9 @@
 
 use super::framings::METER;
 use super::{Folder, decode, lines};
+use dtu_proto::checksum::Algorithm;
+use dtu_proto::checksum::catalogue::CRC_16_MODBUS;
+use serde_json::json;
 
 /// DL/T 645 as a file.
 const METER_FILE: &str = "\
@@ -27,6 +30,21 @@ fn a_file_decodes_as_the_preset_does() {
         }
     }
     assert_eq!(declared, preset);
+}
+
+/// What the help shows as an example is one.
+#[test]
+fn the_example_of_the_help_is_a_framing() {
+    let help = String::from_utf8_lossy(&decode(&["--help"], b"").stdout).into_owned();
+    let (_, example) = help.split_once("docs/tool.md lists:\n").expect("the help has an example");
+    let example: Vec<&str> = example.lines().take_while(|line| line.starts_with("    ")).collect();
+    assert_eq!(example.len(), 4, "{help}");
+    let file = Folder::new("the_example_of_the_help").file("help.toml", example.join("\n").as_bytes());
+    let mut line = vec![0x68, 2, 7, 8];
+    let [low, high, ..] = Algorithm::Crc(CRC_16_MODBUS).checksum(&line).to_le_bytes();
+    line.extend([low, high]);
+    let decoded = lines(&decode(&["--json", "-f", &file], &line));
+    assert_eq!((&decoded[0]["frame"], &decoded[0]["payload"]), (&json!(6), &json!("0708")), "{decoded:?}");
 }
 
 #[test]

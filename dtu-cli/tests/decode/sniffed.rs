@@ -4,6 +4,8 @@ use super::framings::{METER, vectors};
 use super::line::{data, dirty, expected};
 use super::wire::{CLIENT, Flag, LINKS, SERVER, UP, each_second, pcap, tcp, udp};
 use super::{assert_adds_up, decode, decode_pieces, dtu, length, lines};
+use dtu_proto::checksum::Algorithm;
+use dtu_proto::checksum::catalogue::CRC_16_MODBUS;
 use serde_json::{Value, json};
 
 /// What has bytes.
@@ -35,6 +37,22 @@ fn each_framing_that_can_be_told_is_found_by_its_examples() {
                 String::from_utf8_lossy(&output.stderr).starts_with(&format!("dtu: framing: {found}, score ")),
                 "{output:?}"
             );
+        }
+    }
+}
+
+/// With zeros where Modbus TCP has its protocol and a small length, both fit.
+#[test]
+fn polls_of_the_first_registers_are_rtu_and_not_tcp() {
+    for count in 1..=20 {
+        let mut poll = vec![1, 3, 0, 0, 0, count];
+        let [low, high, ..] = Algorithm::Crc(CRC_16_MODBUS).checksum(&poll).to_le_bytes();
+        poll.extend([low, high]);
+        let polls = poll.repeat(4);
+        for piece in [1, polls.len()] {
+            let lines = lines(&decode_pieces(dtu(&["--json", "-f", "auto"]), &polls, piece));
+            assert_eq!(lines[0]["framing"], "modbus_rtu", "{count} registers: {lines:?}");
+            assert_eq!(lines.iter().filter(|line| line["frame"] == 8).count(), 4, "{count} registers");
         }
     }
 }
