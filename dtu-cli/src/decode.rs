@@ -156,6 +156,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Nobody may be reading standard error any more; that is no reason to fail.
     if out.is_text() && !(broken.is_some() && out.tally().is_empty()) {
         let _ = writeln!(io::stderr(), "dtu: {}", out.tally());
+        if let Some(inner) = out.tally().inner() {
+            let _ = writeln!(io::stderr(), "dtu: carried: {inner}");
+        }
     }
     if !out.decisions().is_empty() {
         let _ = writeln!(io::stderr(), "dtu: framing: {}", out.decisions());

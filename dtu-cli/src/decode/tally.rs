@@ -28,6 +28,11 @@ impl Tally {
         self.frames == 0 && self.skipped.is_empty() && self.missing == 0
     }
 
+    /// What the frames carried, if that is looked into.
+    pub(super) fn inner(&self) -> Option<&Self> {
+        self.inner.as_deref()
+    }
+
     pub(super) fn record(&mut self, entry: &Entry<'_>, content: Option<&Content<'_>>) {
         match entry {
             Entry::Inner(inner) => return self.inner.get_or_insert_default().record(inner.entry, content),
@@ -74,7 +79,7 @@ impl fmt::Display for Tally {
         if self.missing > 0 {
             write!(f, "; {} missing from the capture", Bytes(self.missing))?;
         }
-        self.inner.as_ref().map_or(Ok(()), |inner| write!(f, "; in them {inner}"))
+        Ok(())
     }
 }
 

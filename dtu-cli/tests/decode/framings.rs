@@ -205,7 +205,7 @@ fn an_envelope_is_opened_and_what_it_carries_is_one_stream() {
     assert!(dump_text.contains("\ninner frame at 0, 9 bytes: modbus_rtu up, payload 6 bytes\n"), "{dump_text}");
     assert_eq!(
         String::from_utf8_lossy(&dump.stderr),
-        "dtu: 3 frames in 68 bytes (3 hongdian_ddp_tcp); 5 bytes skipped (5 magic); in them 1 frame in 9 bytes (1 modbus_rtu)\n"
+        "dtu: 3 frames in 68 bytes (3 hongdian_ddp_tcp); 5 bytes skipped (5 magic)\ndtu: carried: 1 frame in 9 bytes (1 modbus_rtu)\n"
     );
 }
 
