@@ -2,6 +2,23 @@
 
 use core::fmt;
 
+/// Leaves a `const` function with what is wrong.
+macro_rules! refuse {
+    ($field:expr, $problem:expr) => {
+        return Err($crate::spec::SpecError { field: $field, problem: $problem })
+    };
+}
+
+/// The value, or leaves with the error: `?` is not `const`.
+macro_rules! attempt {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => return Err(error),
+        }
+    };
+}
+
 /// A part of a specification, by the key that it has in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -75,15 +75,19 @@
 #![doc = include_str!("example.toml")]
 #![doc = "```"]
 
+// Its macros are for those behind it.
+#[macro_use]
+mod error;
+
 mod compile;
 mod decode;
 mod encode;
 mod ended;
-mod error;
 mod escape;
 mod fields;
 mod framing;
 mod marker;
+mod parts;
 mod quick;
 #[cfg(feature = "serde")]
 mod text;

@@ -256,6 +256,52 @@ fn a_frame_behind_a_false_start_is_found_by_going_back() {
     assert_eq!((frame.as_bytes(), given_up), (&stream[7..], 1));
 }
 
+fn steps<'a>(declared: &Declared, stream: &'a [u8]) -> Vec<Step<'a>> {
+    let mut steps = Vec::new();
+    declared.walk(stream, |step| steps.push(step));
+    steps
+}
+
+#[test]
+fn noise_with_starts_in_it_does_not_lose_the_frame_behind_it() {
+    for (name, declared, bytes, _) in known() {
+        if !["nmea", "hdlc_ppp", "jtt808", "mbus_short"].contains(&name) {
+            continue;
+        }
+        for noise in [&bytes[..1], &bytes[..3], b"xx", &bytes[1..4], &[0x7D], b"$!$", &[0x7E, 0x7E, 0x78, 0x7E]] {
+            let stream = [noise, &bytes].concat();
+            let steps = steps(declared, &stream);
+            assert!(
+                steps.iter().any(|step| matches!(step, Step::Frame(frame) if frame.as_bytes().ends_with(&bytes[1..]))),
+                "{name} behind {noise:02x?}: {steps:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_line_that_does_not_end_is_given_up_at_the_limit_with_its_delimiter_whole() {
+    let stream = [&[b'x'; 79][..], b"\r\n", b"21.5 C\r\n"].concat();
+    let expected = [(79, Malformed::OverLimit { length: 79, limit: 78 }), (2, Malformed::Fill)];
+    let skipped = |step: &Step<'_>| match step {
+        Step::Skipped { bytes, cause } => Some((*bytes, *cause)),
+        Step::Frame(_) | Step::NeedMore { .. } => None,
+    };
+    let steps = steps(&LINES, &stream);
+    assert_eq!(steps.iter().filter_map(skipped).collect::<Vec<_>>(), expected);
+    assert!(matches!(steps[2], Step::Frame(frame) if frame.payload() == b"21.5 C"), "{steps:?}");
+}
+
+#[test]
+fn a_frame_whose_start_was_lent_is_no_longer_than_one_with_its_own() {
+    let flags = FrameSpec::new(6).start(&[0x7E]).end(&[0x7E]).shared().declared();
+    assert!(matches!(flags.examine(b"abcd\x7E"), Examined::Frame(_)));
+    assert!(matches!(flags.examine(b"\x7Eabcd\x7E"), Examined::Frame(_)));
+    let over = Malformed::OverLimit { length: 5, limit: 4 };
+    assert_eq!(flags.examine(b"abcde\x7E"), Examined::Rejected { cause: over, judged: 5 });
+    assert_eq!(flags.examine(b"\x7Eabcde\x7E"), Examined::Rejected { cause: over, judged: 6 });
+}
+
 #[test]
 fn causes_name_what_is_wrong() {
     let cause = |declared: &Declared, hex: &str| match declared.examine(&unhex(hex)) {
