@@ -3,7 +3,7 @@
 use crate::contest::Job;
 use crate::noise::{GARBAGE, HOSTILE, NOISY_SIZES};
 use crate::stream::{SIZES, Size};
-use crate::{breaker, checksum, decode, encode, links, messages, noise, payloads};
+use crate::{breaker, checksum, decode, encode, links, messages, noise, payloads, presets};
 
 /// Hands each job to `run`, one after the other, so that only one's buffers exist at a time. A job whose name holds
 /// none of `filters` is left out, unless there are none.
@@ -43,7 +43,15 @@ pub fn for_each(filters: &[String], mut run: impl FnMut(Job)) {
     for group in payloads::GROUPS {
         offer(group, None, &|| payloads::job(group));
     }
+    for (group, lens) in presets::CONTESTS {
+        for len in lens {
+            offer(group, Some(Size::Bytes(len)), &|| presets::job(group, len));
+        }
+    }
     for group in GARBAGE {
         offer(group, None, &|| noise::garbage(group));
+    }
+    for preset in presets::alone() {
+        offer(preset.name(), None, &|| presets::alone_job(preset));
     }
 }

@@ -25,6 +25,7 @@ pub mod messages;
 pub mod noise;
 pub mod payloads;
 pub mod plain_server;
+pub mod presets;
 pub mod process;
 pub mod ratios;
 pub mod reading;

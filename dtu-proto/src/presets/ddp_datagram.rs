@@ -13,7 +13,7 @@ use memchr::memchr;
 /// ```
 ///
 /// Nothing says how long the data are but the end of the datagram, so the candidate is one whole datagram. This framing is not for streams: there
-/// [`DDP_STREAM`](super::HONGDIAN_DDP_TCP) has the data inside the envelope, and who sends this layout over TCP needs a framing of the data
+/// [`HONGDIAN_DDP_TCP`](super::HONGDIAN_DDP_TCP) has the data inside the envelope, and who sends this layout over TCP needs a framing of the data
 /// themselves.
 ///
 /// Source: Four-Faith, modem DTU UDP data format.

@@ -1,6 +1,6 @@
 //! The framings that flow through DTUs, ready to use.
 //!
-//! Each has the name under which tools know it, in [`ALL`]. Most are declarations ([`FrameSpec`]), which can be changed before they
+//! Each has the name under which tools know it, in [`ALL`]. Most are declarations ([`FrameSpec`](crate::spec::FrameSpec)), which can be changed before they
 //! are compiled; what a declaration cannot say is a type. The layouts, what protects each, what can be promised
 //! of finding frames again, and the sources are in `spec/framings.md`.
 //!
