@@ -224,6 +224,10 @@ impl<O: Framing, I: Framing, B: Storage, S: Select> Nested<O, I, B, S> {
 
     /// Moves what has room from the piece into the inner deframer; returns whether anything was.
     fn fill_inner(&mut self) -> bool {
+        if self.piece_range.is_empty() {
+            // Asking for room would make the buffer.
+            return false;
+        }
         let piece = self.piece.as_ref().get(self.piece_range.clone()).unwrap_or_default();
         let count = self.inner.push(piece);
         self.piece_range.start = self.piece_range.start.saturating_add(count);

@@ -38,10 +38,13 @@ impl Places {
             if let (Some(missing), Line::Open) = (tokens.at_front(here).cut, line) {
                 return Some(missing);
             }
-            for (index, pattern) in tokens.patterns().enumerate().filter(|(_, pattern)| here.starts_with(pattern)) {
+            // The longest first, as between frames.
+            let mut limit = here.len();
+            while let Some((index, len)) = tokens.whole_within(here, limit) {
                 let Some(slot) = self.found.get_mut(self.count) else { break };
-                *slot = Token { index, at: self.next, len: pattern.len() };
+                *slot = Token { index, at: self.next, len };
                 self.count = self.count.saturating_add(1);
+                limit = len.saturating_sub(1);
             }
             self.next = self.next.saturating_add(1);
         }

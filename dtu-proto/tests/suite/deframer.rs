@@ -1,49 +1,12 @@
 //! The deframer's buffer: bounded, given back, and never in the way of progress.
 
-use core::cell::Cell;
+use crate::watched::Watched;
 use dtu_proto::deframer::{FIRST_CAPACITY, Storage};
 use dtu_proto::encode::EncodeError;
 use dtu_proto::frame::MAX_FRAME_LEN;
 use dtu_proto::testing::{Dirty, frame_around};
 use dtu_proto::{Deframer, Malformed, Native, Step};
 use std::rc::Rc;
-
-/// A growing storage that tells how long it is and has been.
-#[derive(Default)]
-struct Watched {
-    bytes: Vec<u8>,
-    now: Rc<Cell<usize>>,
-    most: Rc<Cell<usize>>,
-}
-
-impl AsRef<[u8]> for Watched {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl AsMut<[u8]> for Watched {
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
-
-impl Storage for Watched {
-    fn grow(&mut self, len: usize) {
-        self.bytes.grow(len);
-        self.now.set(self.bytes.capacity());
-        self.most.set(self.most.get().max(self.bytes.capacity()));
-    }
-
-    fn release(&mut self) {
-        self.bytes.release();
-        self.now.set(self.bytes.capacity());
-    }
-
-    fn max_len(&self) -> usize {
-        self.bytes.max_len()
-    }
-}
 
 /// Reads `stream` in the largest reads there is room for, as a socket would, and returns the payloads.
 fn read_all<S: Storage>(deframer: &mut Deframer<Native, S>, mut stream: &[u8]) -> Vec<Vec<u8>> {

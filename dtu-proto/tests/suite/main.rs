@@ -9,13 +9,23 @@ mod deframer;
 #[cfg(feature = "testing")]
 mod frames;
 #[cfg(feature = "testing")]
+mod framings;
+#[cfg(feature = "testing")]
 mod messages;
+#[cfg(feature = "testing")]
+mod nested;
+#[cfg(feature = "testing")]
+mod sniff;
 #[cfg(feature = "testing")]
 mod spec;
 #[cfg(all(feature = "testing", feature = "serde"))]
 mod spec_file;
 #[cfg(feature = "testing")]
 mod streams;
+#[cfg(feature = "testing")]
+mod tokens;
+#[cfg(feature = "testing")]
+mod watched;
 
 #[cfg(not(feature = "testing"))]
 #[test]

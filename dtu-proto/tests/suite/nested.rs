@@ -1,6 +1,7 @@
 //! Frames in frames: each byte in one item, whichever way the inner stream is cut.
 
 use crate::framings::{DDP, DLT645, JTT808, RTU, crc_modbus, ddp, dlt645, rtu};
+use crate::watched::Watched;
 use dtu_proto::encode::EncodeError;
 use dtu_proto::message::{Data, Message};
 use dtu_proto::nested::{Item, Nested, Pieces, Select, data_body};
@@ -287,4 +288,18 @@ fn the_items_are_the_steps_of_the_outer_deframer_where_nothing_is_selected() {
             (item, step) => panic!("{item:?} and {step:?}"),
         }
     }
+}
+
+#[test]
+fn no_buffer_is_kept_when_nothing_waits() {
+    let storages = [(); 3].map(|()| Watched::default());
+    let held = storages.each_ref().map(|storage| storage.now.clone());
+    let [outer, inner, piece] = storages;
+    let nested = Nested::with_storage((DDP, outer), (RTU, inner), piece, Pieces::Glued, user_data);
+    let mut nested = nested.expect("they grow");
+    nested.push(&ddp(0x09, &rtu(&[1, 2])));
+    let mut all = Vec::new();
+    while take(&mut all, nested.next_item()) {}
+    assert_eq!(inner_frames(&all).len(), 1);
+    assert_eq!(held.map(|held| held.get()), [0; 3]);
 }
