@@ -268,3 +268,40 @@ impl Head {
 pub(super) fn widen(len: usize) -> u64 {
     u64::try_from(len).expect("no target has a usize of more than 64 bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Walk};
+    use crate::framings::choose;
+
+    /// The offsets and lengths of the frames of a stream that comes in pieces.
+    fn frames(framing: &str, pieces: &[&[u8]]) -> Vec<(u64, usize)> {
+        let chosen = choose(framing, u16::MAX).expect("it is known");
+        let (mut walk, mut frames) = (Walk::new(chosen.first()), Vec::new());
+        let mut sink = |_, entry: Entry<'_>| {
+            if let Entry::Frame { offset, frame, .. } = entry {
+                frames.push((offset, frame.encoded_len()));
+            }
+            Ok(())
+        };
+        for piece in pieces {
+            walk.feed(None, piece, &mut sink).expect("the sink takes it");
+        }
+        walk.finish(None, &mut sink).expect("the sink takes it");
+        frames
+    }
+
+    #[test]
+    fn a_datagram_is_judged_when_all_of_it_is_there() {
+        let envelope: &[u8] = b"\x7B\x09\x00\x1013912345678\x7B";
+        assert_eq!(frames("hongdian_ddp_udp", &[envelope, b"12", b"3"]), [(0, 19)]);
+    }
+
+    #[test]
+    fn behind_its_registration_a_connection_is_never_asked_for_another() {
+        let registration: &[u8] = b"\x78\x56\x34\x1213066668888\x00\xC0\xA8\x01\x42\x00";
+        assert_eq!(frames("fourfaith_prot", &[registration, b"\x01", b"\x02"]), [(0, 21), (21, 1), (22, 1)]);
+        let twice = [registration, registration].concat();
+        assert_eq!(frames("fourfaith_prot", &[&twice]).len(), 1 + 21);
+    }
+}

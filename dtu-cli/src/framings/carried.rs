@@ -41,3 +41,35 @@ pub(crate) fn carried<'a>(
     };
     is_carried.then_some((None, payload))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::carried;
+    use crate::framings::choose;
+    use dtu_proto::Frame;
+
+    /// Whether a frame of this framing with the kind carries its payload.
+    fn carries(framing: &str, kind: u8) -> bool {
+        let chosen = choose(framing, u16::MAX).expect("it is known");
+        let bytes = [0x7B, kind, 0, 0, 7, 7, 7];
+        let frame = Frame::new(&bytes, 4..7).expect("the payload lies in it");
+        match carried(chosen.first(), &frame, &[7; 3], false) {
+            Some(carried) => {
+                assert_eq!(carried, (None, &[7; 3][..]));
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[test]
+    fn envelopes_carry_data_and_keep_the_rest() {
+        for framing in ["hongdian_ddp_tcp", "hongdian_ddp_udp"] {
+            assert!(carries(framing, 0x09) && carries(framing, 0x89), "{framing}");
+            assert!(!carries(framing, 0x01) && !carries(framing, 0x82) && !carries(framing, 0x32), "{framing}");
+        }
+        assert!(carries("alotcer_7b7d", 0x32) && !carries("alotcer_7b7d", 0x30) && !carries("alotcer_7b7d", 0x09));
+        assert!(carries("ubx", 0x09) && carries("ubx", 0x01));
+        assert!(!carries("native", 0x09), "the payload is no message");
+    }
+}

@@ -76,3 +76,47 @@ impl Framing for Either {
         self.down.encode_into(header, payload, sink)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Either, Way};
+    use dtu_proto::framing::{Examined, Framing, Malformed};
+    use dtu_proto::presets::{self, Direction, fixed_length};
+
+    /// Frames of two lengths, which nothing else tells apart.
+    fn of_lengths(up: usize, down: usize) -> Either {
+        Either::new(Box::new(fixed_length(up).declared()), Box::new(fixed_length(down).declared()))
+    }
+
+    fn modbus() -> Either {
+        let preset = presets::by_name("modbus_rtu").expect("it is known");
+        Either::new(Box::new(preset.framing(Direction::Up)), Box::new(preset.framing(Direction::Down)))
+    }
+
+    #[test]
+    fn the_shorter_of_two_frames_is_it_however_many_bytes_are_there() {
+        for (up, down, way) in [(3, 5, Way::Up), (5, 3, Way::Down)] {
+            let either = of_lengths(up, down);
+            for len in 0..9 {
+                match either.examine(&[7; 9][..len]) {
+                    Examined::Frame(frame) => {
+                        assert_eq!((frame.encoded_len(), either.way_of(&frame)), (3, Some(way)), "{len} bytes");
+                        assert!(len >= 3);
+                    }
+                    Examined::NeedMore { at_least } => assert_eq!(at_least.get(), 3 - len),
+                    Examined::Rejected { .. } => panic!("every byte fits"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_says_more_than_a_function_that_one_way_does_not_know() {
+        let damaged_exception = [0x01, 0x83, 0x02, 0x00, 0x00];
+        let Examined::Rejected { cause, .. } = modbus().examine(&damaged_exception) else { panic!("it is damaged") };
+        assert_eq!(cause.name(), "checksum");
+        let unknown = [0x01, 0x41, 0, 0, 0, 0, 0, 0];
+        let Examined::Rejected { cause, .. } = modbus().examine(&unknown) else { panic!("nobody knows it") };
+        assert!(matches!(cause, Malformed::Unknown { .. }), "{cause:?}");
+    }
+}

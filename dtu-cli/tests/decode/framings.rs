@@ -175,8 +175,27 @@ fn who_opened_the_connection_says_the_way_of_a_capture() {
     assert!(all_decoded(&gateway, &["--direction", "down"]));
     // The port says that it is one.
     assert!(all_decoded(&polled(CLIENT, meter, REQUEST, REPLY), &[]));
-    // The server's SYN answers one that the capture does not have.
     assert!(all_decoded(&polled(SERVER, CLIENT, REPLY, REQUEST), &[]), "the ports do not matter where there is a SYN");
+    // The capture has only the answer to the SYN, from the end with the higher port.
+    let answered = each_second([
+        tcp(CLIENT, SERVER, 899, Flag::SynAck, b""),
+        tcp(CLIENT, SERVER, 900, Flag::None, REQUEST),
+        tcp(SERVER, CLIENT, 101, Flag::None, REPLY),
+    ]);
+    assert!(all_decoded(&pcap(LINKS[5], &answered, false, false), &[]));
+}
+
+#[test]
+fn what_is_sniffed_shows_its_way_by_its_frames() {
+    let gateway = polled(CLIENT, SERVER, REQUEST, REPLY);
+    let directions = |arguments: &[&str]| {
+        let arguments = [&["--json", "-f", "auto"], arguments].concat();
+        let lines = lines(&decode(&arguments, &gateway));
+        frames(&lines).iter().map(|line| line["direction"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(directions(&[]), ["down", "up"]);
+    assert_eq!(directions(&["--direction", "down"]), ["down", "up"]);
+    assert!(directions(&["--direction", "up"]).is_empty(), "the user is believed");
 }
 
 /// The frame of Hongdian's DDP around a payload.

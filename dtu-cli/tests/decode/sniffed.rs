@@ -153,6 +153,25 @@ fn a_gap_before_it_is_decided_decides_by_what_is_there() {
 }
 
 #[test]
+fn a_gap_in_front_of_everything_decides_nothing() {
+    let packets =
+        each_second([tcp(CLIENT, SERVER, 100, Flag::Syn, b""), tcp(CLIENT, SERVER, 101 + 30, Flag::None, METER)]);
+    let lines = lines(&decode(&["--json", "-f", "auto"], &pcap(LINKS[5], &packets, false, false)));
+    assert_eq!(
+        (&lines[0]["gap"], &lines[1]["offset"], &lines[1]["framing"]),
+        (&json!(30), &json!(30), &json!("dlt645_2007"))
+    );
+    assert_adds_up(&with_length(&lines), 30 + METER.len(), "gap");
+}
+
+#[test]
+fn what_is_for_datagrams_is_found_in_none_but_them() {
+    let line = b"\x7B\x09\x00\x1013912345678\x7B123";
+    let stream = lines(&decode(&["--json", "-f", "auto"], line));
+    assert_eq!(stream[0]["framing"], "hongdian_ddp_tcp", "{stream:?}");
+}
+
+#[test]
 fn what_is_carried_can_be_found_out_too() {
     let line = data(1, &[METER, METER].concat());
     let lines = lines(&decode(&["--json", "--nested", "auto"], &line));
