@@ -32,8 +32,9 @@ impl<'p> Opening<'p> {
         Self { sniffer, bytes: Vec::new(), shares: Vec::new(), offset: 0 }
     }
 
+    /// The memory of all this, in bytes.
     pub(super) const fn held(&self) -> usize {
-        self.bytes.capacity() + self.shares.capacity() * size_of::<(Mark, usize)>()
+        size_of::<Self>() + self.bytes.capacity() + self.shares.capacity() * size_of::<(Mark, usize)>()
     }
 
     pub(super) const fn offset(&self) -> u64 {

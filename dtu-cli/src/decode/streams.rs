@@ -145,6 +145,7 @@ impl<'p> Streams<'p> {
             hole_since: None,
             closed: false,
         };
+        self.held += stream.held();
         self.by_age.insert(mark.number, direction);
         self.streams.insert(direction, stream);
         Ok(())
