@@ -5,6 +5,7 @@ mod chaos;
 mod connect;
 mod decode;
 mod demo;
+mod framings;
 mod progress;
 mod serve;
 mod sim;
@@ -25,6 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Decode(decode::Args),
+    Framings(framings::Args),
     Serve(serve::Args),
     Connect(connect::Args),
     Demo(demo::Args),
@@ -35,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Decode(args) => decode::run(&args),
+        Command::Framings(args) => framings::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -2,8 +2,14 @@
 
 #[path = "decode/captures.rs"]
 mod captures;
+#[path = "decode/declared.rs"]
+mod declared;
+#[path = "decode/framings.rs"]
+mod framings;
 #[path = "decode/line.rs"]
 mod line;
+#[path = "decode/sniffed.rs"]
+mod sniffed;
 #[path = "decode/wire.rs"]
 mod wire;
 

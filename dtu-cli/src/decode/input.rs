@@ -2,13 +2,14 @@
 
 use super::capture::{Capture, Kind, SNIFFED_LEN, Sniffed, sniff};
 use super::hex::HexText;
+use super::nesting::Nesting;
 use super::output::Output;
 use super::packet::{Nothing, dissect};
 use super::streams::{Losses, Streams};
-use super::walk::Walk;
+use super::ways::Ways;
+use crate::framings::{Plan, Source, Way};
 use anyhow::Context as _;
 use core::fmt;
-use dtu_proto::Native;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -28,6 +29,24 @@ pub(super) enum Stop {
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
+    }
+}
+
+/// How the input is to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Chosen<'p> {
+    pub(super) plan: Plan<'p>,
+    /// Which way the bytes go, if the user says it; in a capture, those of who opened the connection.
+    pub(super) way: Option<Way>,
+}
+
+impl Chosen<'_> {
+    /// What is sniffed shows its way by its frames.
+    const fn ways(&self) -> Ways {
+        match self.plan.outer {
+            Source::Known(_) => Ways::new(self.way),
+            Source::Sniffed { .. } => Ways::said(self.way),
+        }
     }
 }
 
@@ -56,7 +75,7 @@ impl Input {
     }
 
     /// Decodes a capture if the input is one, and raw bytes if not.
-    pub(super) fn decode(mut self, framing: Native, ports: &[u16], out: &mut Output) -> Result<Option<Notes>, Stop> {
+    pub(super) fn decode(mut self, chosen: Chosen<'_>, ports: &[u16], out: &mut Output) -> Result<Option<Notes>, Stop> {
         let mut head = Vec::with_capacity(SNIFFED_LEN);
         let kind = loop {
             match sniff(&head) {
@@ -73,30 +92,30 @@ impl Input {
         };
         self.reader = Box::new(Cursor::new(head).chain(self.reader));
         match kind {
-            Some(kind) => self.decode_capture(kind, framing, ports, out).map(Some),
-            None => self.decode_raw(framing, out),
+            Some(kind) => self.decode_capture(kind, chosen, ports, out).map(Some),
+            None => self.decode_raw(chosen, out),
         }
     }
 
     /// Decodes raw bytes.
-    pub(super) fn decode_raw(self, framing: Native, out: &mut Output) -> Result<Option<Notes>, Stop> {
-        self.decode_stream(None, framing, out)
+    pub(super) fn decode_raw(self, chosen: Chosen<'_>, out: &mut Output) -> Result<Option<Notes>, Stop> {
+        self.decode_stream(None, chosen, out)
     }
 
     /// Decodes hex text.
-    pub(super) fn decode_hex(self, framing: Native, out: &mut Output) -> Result<Option<Notes>, Stop> {
-        self.decode_stream(Some(HexText::new()), framing, out)
+    pub(super) fn decode_hex(self, chosen: Chosen<'_>, out: &mut Output) -> Result<Option<Notes>, Stop> {
+        self.decode_stream(Some(HexText::new()), chosen, out)
     }
 
     fn decode_stream(
         mut self,
         mut hex: Option<HexText>,
-        framing: Native,
+        chosen: Chosen<'_>,
         out: &mut Output,
     ) -> Result<Option<Notes>, Stop> {
         let mut chunk = vec![0; CHUNK_LEN];
         let mut decoded = Vec::new();
-        let mut walk = Walk::new(framing);
+        let mut walk = Nesting::new(chosen.plan, chosen.way);
         let broken: anyhow::Result<()> = loop {
             out.settle()?;
             let read = match read(&mut self.reader, &mut chunk) {
@@ -121,14 +140,20 @@ impl Input {
         broken.map(|()| None).map_err(|error| self.broken(error, None))
     }
 
-    fn decode_capture(mut self, kind: Kind, framing: Native, ports: &[u16], out: &mut Output) -> Result<Notes, Stop> {
+    fn decode_capture(
+        mut self,
+        kind: Kind,
+        chosen: Chosen<'_>,
+        ports: &[u16],
+        out: &mut Output,
+    ) -> Result<Notes, Stop> {
         let reader = core::mem::replace(&mut self.reader, Box::new(io::empty()));
         let mut notes = Notes::default();
         let mut capture = match Capture::open(kind, BufReader::with_capacity(CHUNK_LEN, reader)) {
             Ok(capture) => capture,
             Err(error) => return Err(self.broken(error, None)),
         };
-        let mut streams = Streams::new(framing);
+        let mut streams = Streams::new(chosen.plan, chosen.ways());
         let outcome = loop {
             out.settle()?;
             let packet = match capture.next_packet() {

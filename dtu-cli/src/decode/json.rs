@@ -1,7 +1,8 @@
 //! An entry as a line of JSON.
 
 use super::output::{Content, Origin, TransportName};
-use super::walk::{Entry, widen};
+use super::walk::{Entry, Inner, widen};
+use crate::framings::Way;
 use dtu_proto::Message;
 use dtu_proto::hex::Hex;
 use serde::Serialize;
@@ -11,6 +12,8 @@ use std::io::{self, Write};
 struct Line<'a> {
     #[serde(flatten)]
     origin: Option<OriginFields<'a>>,
+    #[serde(flatten)]
+    inner: Option<InnerFields>,
     offset: u64,
     #[serde(flatten)]
     what: What<'a>,
@@ -27,6 +30,13 @@ struct OriginFields<'a> {
 }
 
 #[derive(Serialize)]
+struct InnerFields {
+    layer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<u8>,
+}
+
+#[derive(Serialize)]
 #[serde(untagged)]
 enum What<'a> {
     Frame {
@@ -38,6 +48,15 @@ enum What<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<ErrorFields>,
     },
+    Foreign {
+        frame: u64,
+        framing: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        direction: Option<Way>,
+        header: Hex<'a>,
+        payload: Hex<'a>,
+        trailer: Hex<'a>,
+    },
     Skipped {
         skipped: u64,
         cause: &'static str,
@@ -45,6 +64,23 @@ enum What<'a> {
     Gap {
         gap: u64,
     },
+    Decided {
+        framing: &'a str,
+        score: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lead: Option<i64>,
+    },
+    NoneFits {
+        /// Always `null`.
+        framing: Option<&'a str>,
+        best: Vec<Score<'a>>,
+    },
+}
+
+#[derive(Serialize)]
+struct Score<'a> {
+    framing: &'a str,
+    score: i64,
 }
 
 #[derive(Serialize)]
@@ -53,15 +89,34 @@ struct ErrorFields {
     text: String,
 }
 
-/// Writes the line of `entry`; `content` is what its frame says, if it is one.
+/// Writes the line of `entry`; `content` is what its frame says, if it is a native one.
 pub(super) fn write(
     writer: &mut impl Write,
     origin: Option<&Origin<'_>>,
     entry: &Entry<'_>,
     content: Option<&Content<'_>>,
 ) -> io::Result<()> {
-    let (offset, what) = match entry {
-        Entry::Frame { offset, frame } => {
+    let plain;
+    let inner = if let Entry::Inner(Inner { channel, .. }) = entry {
+        Some(InnerFields { layer: "inner", channel: *channel })
+    } else {
+        None
+    };
+    let (offset, what) = match entry.innermost() {
+        Entry::Frame { offset, frame, framing } if !framing.is_native() => {
+            plain = framing.payload(frame);
+            let (bytes, range) = (frame.as_bytes(), frame.payload_range());
+            let what = What::Foreign {
+                frame: widen(frame.encoded_len()),
+                framing: framing.name(),
+                direction: framing.way_of(frame),
+                header: Hex(bytes.get(..range.start).unwrap_or_default()),
+                payload: Hex(&plain),
+                trailer: Hex(bytes.get(range.end..).unwrap_or_default()),
+            };
+            (*offset, what)
+        }
+        Entry::Frame { offset, frame, .. } => {
             let message = content.map(|content| &content.message);
             let device_stream = content.and_then(|content| content.device_stream);
             let what = What::Frame {
@@ -78,6 +133,14 @@ pub(super) fn write(
         }
         Entry::Skipped(skip) => (skip.offset, What::Skipped { skipped: skip.bytes, cause: skip.cause.name() }),
         Entry::Gap { offset, bytes } => (*offset, What::Gap { gap: *bytes }),
+        Entry::Decided { offset, framing, score, lead } => {
+            (*offset, What::Decided { framing: framing.name(), score: *score, lead: *lead })
+        }
+        Entry::NoneFits { offset, best } => {
+            let best = best.iter().map(|&(framing, score)| Score { framing, score }).collect();
+            (*offset, What::NoneFits { framing: None, best })
+        }
+        Entry::Inner(_) => unreachable!("there are two layers"),
     };
     let origin = origin.map(|origin| OriginFields {
         stream: origin.stream,
@@ -85,6 +148,6 @@ pub(super) fn write(
         packet: origin.mark.map(|mark| mark.number),
         time: origin.mark.and_then(|mark| mark.time),
     });
-    serde_json::to_writer(&mut *writer, &Line { origin, offset, what })?;
+    serde_json::to_writer(&mut *writer, &Line { origin, inner, offset, what })?;
     writer.write_all(b"\n")
 }

@@ -1,5 +1,6 @@
 //! Where entries go: lines of JSON or an annotated dump, and the tally of both.
 
+use super::decisions::Decisions;
 use super::json;
 use super::tally::Tally;
 use super::text::Text;
@@ -36,7 +37,7 @@ impl TransportName {
     }
 }
 
-/// What a frame's payload says.
+/// What the payload of a native frame says.
 pub(super) struct Content<'a> {
     /// The device's stream that a datagram begins with.
     pub(super) device_stream: Option<u64>,
@@ -65,6 +66,7 @@ pub(super) struct Output {
     writer: BufWriter<Box<dyn Write>>,
     form: Form,
     tally: Tally,
+    decisions: Decisions,
     /// Somebody may be watching: nothing waits in the buffer while input is awaited.
     live: bool,
 }
@@ -90,11 +92,22 @@ impl Output {
     }
 
     fn new(writer: Box<dyn Write>, form: Form, live: bool) -> Self {
-        Self { writer: BufWriter::with_capacity(BUFFER_LEN, writer), form, tally: Tally::default(), live }
+        Self {
+            writer: BufWriter::with_capacity(BUFFER_LEN, writer),
+            form,
+            tally: Tally::default(),
+            decisions: Decisions::default(),
+            live,
+        }
     }
 
     pub(super) const fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Which framings were found.
+    pub(super) const fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     pub(super) const fn is_text(&self) -> bool {
@@ -103,11 +116,17 @@ impl Output {
 
     /// Writes one entry.
     pub(super) fn entry(&mut self, origin: Option<&Origin<'_>>, entry: &Entry<'_>) -> io::Result<()> {
-        let content = match entry {
-            Entry::Frame { frame, .. } => Some(Content::of(origin.map(|origin| origin.transport), frame.payload())),
-            Entry::Skipped(_) | Entry::Gap { .. } => None,
+        // What a datagram carries further in does not begin with a stream id.
+        let transport = origin.map(|origin| origin.transport).filter(|_| !matches!(entry, Entry::Inner(_)));
+        let content = if let Entry::Frame { frame, framing, .. } = entry.innermost()
+            && framing.is_native()
+        {
+            Some(Content::of(transport, frame.payload()))
+        } else {
+            None
         };
         self.tally.record(entry, content.as_ref());
+        self.decisions.record(entry);
         match &mut self.form {
             Form::Json => json::write(&mut self.writer, origin, entry, content.as_ref()),
             Form::Text(text) => text.write(&mut self.writer, origin, entry, content.as_ref()),

@@ -30,6 +30,13 @@ pub(super) struct Direction {
     pub(super) destination: SocketAddr,
 }
 
+impl Direction {
+    /// The way back.
+    pub(super) const fn opposite(self) -> Self {
+        Self { source: self.destination, destination: self.source }
+    }
+}
+
 /// What a packet carries.
 #[derive(Debug)]
 pub(super) struct Carried<'a> {
@@ -42,7 +49,7 @@ pub(super) struct Carried<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Transport {
-    Tcp { sequence: u32, syn: bool, fin: bool, rst: bool },
+    Tcp { sequence: u32, syn: bool, ack: bool, fin: bool, rst: bool },
     Udp,
 }
 
@@ -107,6 +114,7 @@ pub(super) fn dissect<'a>(packet: &Packet<'a>) -> Result<Carried<'a>, Nothing> {
             transport: Transport::Tcp {
                 sequence: tcp.sequence_number(),
                 syn: tcp.syn(),
+                ack: tcp.ack(),
                 fin: tcp.fin(),
                 rst: tcp.rst(),
             },

@@ -1,10 +1,13 @@
 //! The streams of a capture: each direction of a TCP connection is one, and each UDP datagram is one of its own.
 
+use super::nesting::Nesting;
 use super::output::{Origin, Output, TransportName};
 use super::packet::{Carried, Direction, Transport};
 use super::reassembly::{LeftOut, Piece, PieceSink, Reassembly, Segment};
-use super::walk::{Mark, PacketMark, Walk};
-use dtu_proto::Native;
+use super::walk::{Mark, PacketMark};
+use super::ways::Ways;
+use crate::framings::Plan;
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
@@ -25,9 +28,10 @@ pub(super) struct Losses {
     pub(super) given_up: u64,
 }
 
-pub(super) struct Streams {
-    framing: Native,
-    streams: HashMap<Direction, Stream>,
+pub(super) struct Streams<'p> {
+    plan: Plan<'p>,
+    ways: Ways,
+    streams: HashMap<Direction, Stream<'p>>,
     /// The streams by the number of the packet that touched them last.
     by_age: BTreeMap<u64, Direction>,
     /// The sum of what the streams hold, in bytes.
@@ -35,12 +39,14 @@ pub(super) struct Streams {
     losses: Losses,
 }
 
-struct Stream {
+struct Stream<'p> {
     /// `source -> destination`, and which connection between these two it is from the second on.
     label: String,
     connection: u32,
+    /// Who opened the connection, where the capture has it.
+    opener: Option<SocketAddr>,
     reassembly: Reassembly,
-    walk: Walk,
+    walk: Nesting<'p>,
     opened: PacketMark,
     touched: PacketMark,
     /// Since when bytes have waited behind a hole.
@@ -49,10 +55,21 @@ struct Stream {
     closed: bool,
 }
 
-impl Streams {
-    pub(super) fn new(framing: Native) -> Self {
+/// What the first segment of a stream says about it.
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    /// The sequence number of the stream's first byte.
+    first: u32,
+    syn: bool,
+    ack: bool,
+    /// It carries nothing and ends nothing.
+    says_nothing: bool,
+}
+
+impl<'p> Streams<'p> {
+    pub(super) fn new(plan: Plan<'p>, ways: Ways) -> Self {
         let losses = Losses::default();
-        Self { framing, streams: HashMap::new(), by_age: BTreeMap::new(), held: 0, losses }
+        Self { plan, ways, streams: HashMap::new(), by_age: BTreeMap::new(), held: 0, losses }
     }
 
     pub(super) const fn losses(&self) -> &Losses {
@@ -63,12 +80,13 @@ impl Streams {
     pub(super) fn take(&mut self, mark: PacketMark, carried: &Carried<'_>, out: &mut Output) -> io::Result<()> {
         match carried.transport {
             Transport::Udp => self.datagram(mark, carried, out),
-            Transport::Tcp { sequence, syn, fin, rst } => {
+            Transport::Tcp { sequence, syn, ack, fin, rst } => {
                 let first = sequence.wrapping_add(u32::from(syn));
                 while self.held > MAX_HELD {
                     self.give_up_oldest(out)?;
                 }
-                self.begin(mark, carried.direction, first, syn, carried.payload.is_empty() && !fin, out)?;
+                let opening = Opening { first, syn, ack, says_nothing: carried.payload.is_empty() && !fin };
+                self.begin(mark, carried.direction, opening, out)?;
                 // What a reset carries is no part of the stream.
                 let payload = if rst { &[] } else { carried.payload };
                 let segment = Segment { sequence: first, payload, cut: carried.cut, fin };
@@ -79,7 +97,7 @@ impl Streams {
 
     /// Ends every stream, the oldest first.
     pub(super) fn finish(&mut self, out: &mut Output) -> io::Result<()> {
-        let mut streams: Vec<Stream> = self.streams.drain().map(|(_, stream)| stream).collect();
+        let mut streams: Vec<Stream<'p>> = self.streams.drain().map(|(_, stream)| stream).collect();
         streams.sort_by_key(|stream| stream.opened.number);
         self.by_age.clear();
         for stream in streams {
@@ -90,7 +108,7 @@ impl Streams {
 
     fn datagram(&self, mark: PacketMark, carried: &Carried<'_>, out: &mut Output) -> io::Result<()> {
         let label = label(carried.direction, 1);
-        let mut walk = Walk::new(self.framing);
+        let mut walk = Nesting::of_datagram(self.plan, self.ways.of(carried.direction, None));
         let sink = &mut |mark, entry: super::walk::Entry<'_>| {
             out.entry(Some(&Origin { stream: &label, transport: TransportName::Udp, mark }), &entry)
         };
@@ -102,15 +120,8 @@ impl Streams {
     }
 
     /// Sees to it that there is a stream for the segment, if it needs one.
-    fn begin(
-        &mut self,
-        mark: PacketMark,
-        direction: Direction,
-        first: u32,
-        syn: bool,
-        says_nothing: bool,
-        out: &mut Output,
-    ) -> io::Result<()> {
+    fn begin(&mut self, mark: PacketMark, direction: Direction, opening: Opening, out: &mut Output) -> io::Result<()> {
+        let Opening { first, syn, says_nothing, .. } = opening;
         let connection = match self.streams.get(&direction) {
             None if says_nothing && !syn => return Ok(()),
             None => 1,
@@ -122,19 +133,31 @@ impl Streams {
         while self.streams.len() >= MAX_STREAMS {
             self.give_up_oldest(out)?;
         }
+        let opener = self.opener(direction, opening);
         let stream = Stream {
             label: label(direction, connection),
+            opener,
             connection,
             reassembly: Reassembly::new(first),
-            walk: Walk::new(self.framing),
+            walk: Nesting::new(self.plan, self.ways.of(direction, opener)),
             opened: mark,
             touched: mark,
             hole_since: None,
             closed: false,
         };
+        self.held += stream.held();
         self.by_age.insert(mark.number, direction);
         self.streams.insert(direction, stream);
         Ok(())
+    }
+
+    /// Who opened the connection: who sent the SYN that answers none.
+    fn opener(&self, direction: Direction, Opening { syn, ack, .. }: Opening) -> Option<SocketAddr> {
+        match (syn, ack) {
+            (true, false) => Some(direction.source),
+            (true, true) => Some(direction.destination),
+            (false, _) => self.streams.get(&direction.opposite()).and_then(|answers| answers.opener),
+        }
     }
 
     fn segment(
@@ -177,7 +200,7 @@ impl Streams {
         self.end(stream, out)
     }
 
-    fn end(&mut self, mut stream: Stream, out: &mut Output) -> io::Result<()> {
+    fn end(&mut self, mut stream: Stream<'p>, out: &mut Output) -> io::Result<()> {
         if !stream.closed {
             stream.close(out)?;
         }
@@ -189,7 +212,7 @@ impl Streams {
     }
 }
 
-impl Stream {
+impl Stream<'_> {
     fn held(&self) -> usize {
         self.reassembly.held() + self.walk.held()
     }

@@ -14,8 +14,12 @@ pub(super) struct Tally {
     /// Messages by their kind byte, so that they are listed in the order of the specification.
     messages: BTreeMap<u8, (&'static str, u64)>,
     no_message: u64,
+    /// Frames of other framings than the native one, by its name.
+    foreign: BTreeMap<String, u64>,
     skipped: BTreeMap<&'static str, u64>,
     missing: u64,
+    /// What the frames carry.
+    inner: Option<Box<Self>>,
 }
 
 impl Tally {
@@ -24,11 +28,24 @@ impl Tally {
         self.frames == 0 && self.skipped.is_empty() && self.missing == 0
     }
 
+    /// What the frames carried, if that is looked into.
+    pub(super) fn inner(&self) -> Option<&Self> {
+        self.inner.as_deref()
+    }
+
     pub(super) fn record(&mut self, entry: &Entry<'_>, content: Option<&Content<'_>>) {
         match entry {
-            Entry::Frame { frame, .. } => {
+            Entry::Inner(inner) => return self.inner.get_or_insert_default().record(inner.entry, content),
+            Entry::Decided { .. } | Entry::NoneFits { .. } => {}
+            Entry::Frame { frame, framing, .. } => {
                 self.frames += 1;
                 self.frame_bytes += widen(frame.encoded_len());
+                if !framing.is_native() {
+                    match self.foreign.get_mut(framing.name()) {
+                        Some(count) => *count += 1,
+                        None => drop(self.foreign.insert(framing.name().to_owned(), 1)),
+                    }
+                }
             }
             Entry::Skipped(skip) => *self.skipped.entry(skip.cause.name()).or_default() += skip.bytes,
             Entry::Gap { bytes, .. } => self.missing += bytes,
@@ -53,7 +70,8 @@ impl fmt::Display for Tally {
         write!(f, "{} frame{plural} in {}", self.frames, Bytes(self.frame_bytes + skipped))?;
         let messages = self.messages.values().map(|(name, count)| format!("{count} {name}"));
         let no_message = (self.no_message > 0).then(|| format!("{} no message", self.no_message));
-        list(f, " (", messages.chain(no_message), ")")?;
+        let foreign = self.foreign.iter().map(|(framing, count)| format!("{count} {framing}"));
+        list(f, " (", messages.chain(no_message).chain(foreign), ")")?;
         if skipped > 0 {
             write!(f, "; {} skipped", Bytes(skipped))?;
             list(f, " (", self.skipped.iter().map(|(cause, bytes)| format!("{bytes} {cause}")), ")")?;

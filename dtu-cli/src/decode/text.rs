@@ -1,8 +1,10 @@
 //! An entry as lines for people: what it is in words, then its bytes.
 
+use super::decisions::Said;
 use super::output::{Content, Origin};
-use super::walk::{Entry, SKIP_SHOWN, Skip, widen};
+use super::walk::{Cause, Entry, Inner, SKIP_SHOWN, Skip, widen};
 use super::words::{Bytes, Words};
+use crate::framings::Named;
 use anstyle::{AnsiColor, Style};
 use dtu_proto::hex::digits;
 use dtu_proto::{Frame, Malformed};
@@ -83,21 +85,31 @@ impl Text {
         let palette = self.palette;
         let &Palette { headline, skipped, warning, dim, .. } = palette;
         match entry {
-            Entry::Frame { offset, frame } => {
+            Entry::Inner(Inner { channel: Some(channel), .. }) => write!(writer, "{dim}channel {channel}{dim:#} ")?,
+            Entry::Inner(_) => write!(writer, "{dim}inner{dim:#} ")?,
+            Entry::Frame { .. } | Entry::Skipped(_) | Entry::Gap { .. } => {}
+            Entry::Decided { .. } | Entry::NoneFits { .. } => {}
+        }
+        let entry = entry.innermost();
+        match entry {
+            Entry::Frame { offset, frame, framing } => {
                 let len = Bytes(frame.encoded_len());
                 write!(writer, "{headline}frame{headline:#} at {offset}, {len}: ")?;
-                if let Some(content) = content {
-                    palette.content(writer, content)?;
+                match content {
+                    Some(content) => palette.content(writer, content)?,
+                    None => foreign(writer, frame, framing)?,
                 }
                 writeln!(writer, "{dim}{packet}{dim:#}")?;
-                self.dump_frame(writer, frame)
+                self.dump_frame(writer, frame, framing)
             }
             Entry::Skipped(skip) => {
                 let Skip { offset, bytes, cause, merged, head, .. } = skip;
                 let (len, name) = (Bytes(*bytes), cause.name());
                 write!(writer, "{skipped}skipped{skipped:#} at {offset}, {len} ({name}): {cause}")?;
                 // How noise is cut into skips says nothing.
-                if *merged > 1 && !matches!(cause, Malformed::Magic) {
+                if *merged > 1
+                    && !matches!(cause, Cause::NoFraming | Cause::Malformed(Malformed::Magic | Malformed::Fill))
+                {
                     write!(writer, " (the first of {merged})")?;
                 }
                 writeln!(writer, "{dim}{packet}{dim:#}")?;
@@ -108,6 +120,10 @@ impl Text {
                 write!(writer, "{warning}gap{warning:#} at {offset}, {}: missing from the capture", Bytes(*bytes))?;
                 writeln!(writer, "{dim}{packet}{dim:#}")
             }
+            Entry::Decided { offset, .. } | Entry::NoneFits { offset, .. } => {
+                writeln!(writer, "{headline}framing{headline:#} at {offset}: {}{dim}{packet}{dim:#}", Said(entry))
+            }
+            Entry::Inner(_) => unreachable!("there are two layers"),
         }
     }
 
@@ -132,16 +148,38 @@ impl Text {
         }
     }
 
-    fn dump_frame(&self, writer: &mut impl Write, frame: &Frame<'_>) -> io::Result<()> {
+    fn dump_frame(&self, writer: &mut impl Write, frame: &Frame<'_>, framing: &Named) -> io::Result<()> {
         let palette = self.palette;
         let (bytes, payload) = (frame.as_bytes(), frame.payload_range());
-        let shown = if self.full { payload.len() } else { payload.len().min(PAYLOAD_SHOWN) };
-        let (header, checksum) = (bytes.get(..payload.start), bytes.get(payload.end..));
-        let shown_payload = frame.payload().get(..shown).unwrap_or_default();
+        let (header, trailer) = (bytes.get(..payload.start), bytes.get(payload.end..));
         palette.dump(writer, "header", palette.header, 0, header.unwrap_or_default())?;
-        palette.dump(writer, "payload", palette.payload, payload.start, shown_payload)?;
-        palette.more(writer, widen(payload.len() - shown))?;
-        palette.dump(writer, "checksum", palette.checksum, payload.end, checksum.unwrap_or_default())
+        self.dump_payload(writer, "payload", payload.start, frame.payload())?;
+        let part = if framing.is_native() { "checksum" } else { "trailer" };
+        palette.dump(writer, part, palette.checksum, payload.end, trailer.unwrap_or_default())?;
+        if framing.is_native() {
+            return Ok(());
+        }
+        // What the sender meant, where it had to write it otherwise.
+        let plain = framing.payload(frame);
+        if plain == frame.payload() { Ok(()) } else { self.dump_payload(writer, "meaning", 0, &plain) }
+    }
+
+    fn dump_payload(&self, writer: &mut impl Write, part: &str, start: usize, bytes: &[u8]) -> io::Result<()> {
+        let shown = if self.full { bytes.len() } else { bytes.len().min(PAYLOAD_SHOWN) };
+        self.palette.dump(writer, part, self.palette.payload, start, bytes.get(..shown).unwrap_or_default())?;
+        self.palette.more(writer, widen(bytes.len() - shown))
+    }
+}
+
+/// A frame whose payload is not known further.
+fn foreign(writer: &mut impl Write, frame: &Frame<'_>, framing: &Named) -> io::Result<()> {
+    write!(writer, "{}", framing.name())?;
+    if let Some(way) = framing.way_of(frame) {
+        write!(writer, " {}", way.as_str())?;
+    }
+    match frame.payload().len() {
+        0 => write!(writer, ", no payload"),
+        len => write!(writer, ", payload {}", Bytes(len)),
     }
 }
 

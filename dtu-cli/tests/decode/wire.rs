@@ -13,6 +13,8 @@ pub(crate) const DOWN: &str = "10.0.0.2:9000 -> 10.0.0.1:40000";
 pub(crate) enum Flag {
     None,
     Syn,
+    /// The answer to a SYN.
+    SynAck,
     Fin,
     Rst,
 }
@@ -23,6 +25,7 @@ pub(crate) fn tcp(from: ([u8; 4], u16), to: ([u8; 4], u16), sequence: u32, flag:
     let builder = match flag {
         Flag::None => builder.ack(1),
         Flag::Syn => builder.syn(),
+        Flag::SynAck => builder.syn().ack(1),
         Flag::Fin => builder.fin().ack(1),
         Flag::Rst => builder.rst(),
     };
