@@ -153,34 +153,48 @@ fn sum(bytes: &[u8]) -> u32 {
 /// The state is the sum in the second byte and the sum of sums in the lowest, as the check value has them.
 #[inline]
 fn feed_fletcher(state: u32, bytes: &[u8]) -> u32 {
-    const BLOCK: usize = 32;
-    const WEIGHTS: [u32; BLOCK] = {
-        let mut weights = [0; BLOCK];
-        let mut i = 0;
-        #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)] // at compile time
-        while i < BLOCK {
-            weights[i] = (BLOCK - i) as u32;
-            i += 1;
-        }
-        weights
-    };
-    let [second, first, ..] = state.to_le_bytes();
-    let (mut first, mut second) = (u32::from(first), u32::from(second));
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    for block in blocks {
-        // A byte adds to the sum of sums once for itself and once for each byte behind it in the block.
-        let weighted = block.iter().zip(&WEIGHTS);
-        second = second.wrapping_add(first << BLOCK.trailing_zeros()).wrapping_add(
-            weighted.fold(0, |sum, (&byte, weight)| u32::from(byte).wrapping_mul(*weight).wrapping_add(sum)),
-        );
-        first = first.wrapping_add(sum(block));
+    if bytes.len() >= 2 * FLETCHER_LANES {
+        return feed_fletcher_in_lanes(state, bytes);
     }
-    for &byte in rest {
-        first = first.wrapping_add(u32::from(byte));
+    let [mut second, mut first, ..] = state.to_le_bytes();
+    for byte in bytes {
+        first = first.wrapping_add(*byte);
         second = second.wrapping_add(first);
     }
-    let ([first, ..], [second, ..]) = (first.to_le_bytes(), second.to_le_bytes());
     u32::from_le_bytes([second, first, 0, 0])
+}
+
+const FLETCHER_LANES: usize = 16;
+
+/// Each lane of a block adds up by itself. A byte counts in the sum of sums once for itself and once for each byte behind it: by
+/// the number of lanes for each block behind its own, and by the lanes behind it in its own.
+#[inline(never)]
+fn feed_fletcher_in_lanes(state: u32, bytes: &[u8]) -> u32 {
+    const LANES: usize = FLETCHER_LANES;
+    let [second, first, ..] = state.to_le_bytes();
+    let (front, blocks) = bytes.as_rchunks::<LANES>();
+    // Zeros in front of all bytes count nothing, so a block may begin with them.
+    let mut sums = [0_u8; LANES];
+    for (lane, byte) in sums.iter_mut().rev().zip(front.iter().rev()) {
+        *lane = *byte;
+    }
+    let mut sums_of_sums = [0_u8; LANES];
+    for block in blocks {
+        for ((sum_of_sums, sum), byte) in sums_of_sums.iter_mut().zip(&mut sums).zip(block) {
+            *sum_of_sums = sum_of_sums.wrapping_add(*sum);
+            *sum = sum.wrapping_add(*byte);
+        }
+    }
+    let add = |sum: u8, lane: &u8| sum.wrapping_add(*lane);
+    let by_blocks = sums_of_sums.iter().fold(0, add).wrapping_mul(16);
+    let (total, by_lanes) = sums.iter().fold((0_u8, 0_u8), |(sum, sums), lane| {
+        let sum = sum.wrapping_add(*lane);
+        (sum, sums.wrapping_add(sum))
+    });
+    // What was there before counts once more for each byte.
+    let [length, ..] = bytes.len().to_le_bytes();
+    let second = second.wrapping_add(first.wrapping_mul(length)).wrapping_add(by_blocks).wrapping_add(by_lanes);
+    u32::from_le_bytes([second, first.wrapping_add(total), 0, 0])
 }
 
 #[cfg(test)]
