@@ -26,7 +26,7 @@ fn goes_through(framing: &dyn Framing, header: &[u8], payload: &[u8]) -> usize {
 fn cause(framing: &dyn Framing, candidate: &[u8]) -> Malformed {
     match framing.examine(candidate) {
         Examined::Rejected { cause, .. } => cause,
-        other => panic!("{other:?}"),
+        other @ (Examined::Frame(_) | Examined::NeedMore { .. }) => panic!("{other:?}"),
     }
 }
 
