@@ -90,6 +90,7 @@ async fn two_units_with_one_id_do_not_chase_each_other_for_ever() {
         units.push(unit(&server, b"REG0001;").await);
         super::reach(&session, State::Connected, epoch).await;
     }
+    assert!(is_over(&mut units[0]).await && is_over(&mut units[1]).await);
     let mut last = unit(&server, b"REG0001;").await;
     assert_eq!(next_refused(&mut events).await.cause, Cause::TurnedAway(RefuseCode::BUSY));
     assert!(is_over(&mut last).await);
