@@ -5,10 +5,9 @@
 //! system's queue runs full. So only a few are called out of the room at a time, and the task that accepts sees to the next when half of
 //! them have had their turn. It also means that what a device said first has mostly come by then, and is read in that turn.
 
-use super::accept::{accept, still_there, turn_away};
-use super::entrance::{CALLED, Place};
+use super::accept::accept;
+use super::entrance::{CALLED, Entrance, Full, Place};
 use super::now;
-use super::reception::{Connection, House};
 use core::net::SocketAddr;
 use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -24,22 +23,33 @@ use tokio_util::task::TaskTracker;
 /// Connections that are accepted in a row before others have their turn.
 const ACCEPT_BATCH: usize = 1024;
 
+/// Whom a connection comes to.
+pub(super) trait Host {
+    /// Gives a connection a task, which has its turn behind those that were called before.
+    fn call(&self, tasks: &TaskTracker, socket: TcpStream, peer: SocketAddr, place: Place);
+
+    /// There is no room for it.
+    fn turn_away(&self, socket: TcpStream, full: Full);
+
+    /// The system gave none.
+    fn accept_failed(&self, error: &io::Error);
+}
+
 /// The task that accepts.
-pub(super) struct Front {
-    pub(super) house: Arc<House>,
+pub(super) struct Front<H> {
+    pub(super) host: H,
+    pub(super) entrance: Arc<Entrance>,
     pub(super) connections: Arc<AtomicU64>,
     pub(super) tasks: TaskTracker,
     pub(super) accepting: CancellationToken,
-    #[cfg(feature = "tls")]
-    pub(super) tls: Option<super::tls::ServerTls>,
 }
 
 /// A connection that waits to be called.
 type Waiting = (TcpStream, SocketAddr, Place);
 
-impl Front {
+impl<H: Host> Front<H> {
     pub(super) async fn run(self, listener: TcpListener) {
-        let entrance = &self.house.entrance;
+        let entrance = &self.entrance;
         let (mut ended, mut accepted) = (pin!(self.accepting.cancelled()), pin!(accept(&listener)));
         let mut room = VecDeque::new();
         // Meanwhile the system's queue holds who comes: there are so many that refusing them would leave no time for the others.
@@ -79,43 +89,26 @@ impl Front {
         let (socket, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                self.house.hub.accept_failed(&error);
+                self.host.accept_failed(&error);
                 return true;
             }
         };
         self.connections.fetch_add(1, Ordering::Relaxed);
-        match self.house.entrance.enter(peer.ip()) {
-            Ok(place) => {
-                room.push_back((socket, peer, place));
-                return true;
+        match self.entrance.enter(peer.ip()) {
+            Ok(place) => room.push_back((socket, peer, place)),
+            Err(full) => {
+                self.host.turn_away(socket, full);
+                return false;
             }
-            // Where TLS is spoken there is nobody to say it to before the handshake, which would be the work for which there is
-            // no room.
-            Err(_) if self.is_tls() => {}
-            Err(full) => turn_away(&socket, &full.frame(None)),
         }
-        false
+        true
     }
 
-    /// Gives the one that waits longest a task, which has its turn behind those that were called before.
+    /// Calls the one that waits longest.
     fn call(&self, room: &mut VecDeque<Waiting>) {
-        let Some((socket, peer, mut place)) = room.pop_front() else { return };
-        place.call();
-        let house = Arc::clone(&self.house);
-        #[cfg(feature = "tls")]
-        if let Some(tls) = self.tls.clone() {
-            let opened = async move { tls.accept(still_there(socket)?).await };
-            self.tasks.spawn(Connection::new(house, place, opened, peer));
-            return;
+        if let Some((socket, peer, mut place)) = room.pop_front() {
+            place.call();
+            self.host.call(&self.tasks, socket, peer, place);
         }
-        let opened = async move { still_there(socket) };
-        self.tasks.spawn(Connection::new(house, place, opened, peer));
-    }
-
-    const fn is_tls(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        return false;
     }
 }

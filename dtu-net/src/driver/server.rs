@@ -1,11 +1,11 @@
 //! Accept, identify, session: a server for devices.
 
-use super::accept;
-use super::entrance::{Entrance, TurnedAway};
-use super::front::Front;
+use super::accept::{self, still_there, turn_away};
+use super::entrance::{Entrance, Full, Place, TurnedAway};
+use super::front::{Front, Host};
 use super::hub::{Hub, LinkEvent};
 use super::now;
-use super::reception::{Ends, House};
+use super::reception::{Connection, Ends, House};
 use super::registry::{Flapping, Registry};
 use super::session::Session;
 use super::udp;
@@ -20,7 +20,7 @@ use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::io;
 use std::sync::Arc;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval};
@@ -297,13 +297,17 @@ impl Server {
         }
         let accepting = cancel.child_token();
         if let Some(listener) = listener {
-            let front = Front {
+            let host = Welcome {
                 house: Arc::clone(&house),
+                #[cfg(feature = "tls")]
+                tls: config.tls,
+            };
+            let front = Front {
+                host,
+                entrance: Arc::clone(&house.entrance),
                 connections: Arc::clone(&connections),
                 tasks: tasks.clone(),
                 accepting: accepting.clone(),
-                #[cfg(feature = "tls")]
-                tls: config.tls,
             };
             tasks.spawn(unconstrained(front.run(listener)));
         }
@@ -413,5 +417,40 @@ async fn keep_house(house: Arc<House>, max_memory: usize, cancel: CancellationTo
             return;
         }
         ticks.tick().await;
+    }
+}
+
+/// What becomes of a connection that the system gives.
+struct Welcome {
+    house: Arc<House>,
+    #[cfg(feature = "tls")]
+    tls: Option<super::tls::ServerTls>,
+}
+
+impl Host for Welcome {
+    fn call(&self, tasks: &TaskTracker, socket: TcpStream, peer: SocketAddr, place: Place) {
+        let house = Arc::clone(&self.house);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.tls.clone() {
+            let opened = async move { tls.accept(still_there(socket)?).await };
+            tasks.spawn(Connection::new(house, place, opened, peer));
+            return;
+        }
+        let opened = async move { still_there(socket) };
+        tasks.spawn(Connection::new(house, place, opened, peer));
+    }
+
+    fn turn_away(&self, socket: TcpStream, full: Full) {
+        // Where TLS is spoken there is nobody to say it to before the handshake, which would be the work for which there is no
+        // room.
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return;
+        }
+        turn_away(&socket, &full.frame(None));
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        self.house.hub.accept_failed(error);
     }
 }

@@ -1,7 +1,8 @@
 //! Accept, identify, session: a server for units without a protocol of their own.
 
-use super::super::accept::{self, accept};
-use super::super::entrance::{Entrance, TurnedAway};
+use super::super::accept;
+use super::super::entrance::{Entrance, Full, Place, TurnedAway};
+use super::super::front::{Front, Host};
 use super::super::now;
 use super::super::registry::Flapping;
 use super::super::server::{ACCEPT_QUEUE, EVENT_QUEUE, MAX_CONNECTIONS, MAX_SESSIONS, SWEEP};
@@ -17,8 +18,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use dtu_proto::message::CloseCode;
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc};
+use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -155,8 +157,14 @@ impl TransparentServer {
             cancel: cancel.clone(),
         });
         let (tasks, connections) = (TaskTracker::new(), Arc::<AtomicU64>::default());
-        let front = Front { house: Arc::clone(&house), connections: Arc::clone(&connections), tasks: tasks.clone() };
-        tasks.spawn(front.run(listener));
+        let front = Front {
+            host: Welcome(Arc::clone(&house)),
+            entrance: Arc::clone(&house.entrance),
+            connections: Arc::clone(&connections),
+            tasks: tasks.clone(),
+            accepting: cancel.clone(),
+        };
+        tasks.spawn(unconstrained(front.run(listener)));
         tasks.spawn(keep_house(Arc::clone(&house)));
         Ok(Self { local_addr, sessions, house, connections, tasks, cancel })
     }
@@ -235,26 +243,22 @@ async fn keep_house(house: Arc<House>) {
     }
 }
 
-/// The task that accepts.
-struct Front {
-    house: Arc<House>,
-    connections: Arc<AtomicU64>,
-    tasks: TaskTracker,
-}
+/// What becomes of a connection that the system gives.
+struct Welcome(Arc<House>);
 
-impl Front {
-    async fn run(self, listener: TcpListener) {
-        while let Some(accepted) = self.house.cancel.run_until_cancelled(accept(&listener)).await {
-            match accepted {
-                Ok((socket, peer)) => {
-                    self.connections.fetch_add(1, Ordering::Relaxed);
-                    // Nothing of the connection is awaited here: one that is silent holds up only itself.
-                    if let Ok(place) = self.house.entrance.enter(peer.ip()) {
-                        self.tasks.spawn(Arc::clone(&self.house).receive(socket, peer, place));
-                    }
-                }
-                Err(error) => self.house.hub.accept_failed(&error),
-            }
-        }
+impl Host for Welcome {
+    fn call(&self, tasks: &TaskTracker, socket: TcpStream, peer: SocketAddr, place: Place) {
+        let Self(house) = self;
+        tasks.spawn(Arc::clone(house).receive(socket, peer, place));
+    }
+
+    /// A unit without a protocol has no word for it.
+    fn turn_away(&self, socket: TcpStream, _: Full) {
+        drop(socket);
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        let Self(house) = self;
+        house.hub.accept_failed(error);
     }
 }
