@@ -1,4 +1,4 @@
-//! CRC-32C (Castagnoli), the checksum of the native frame.
+//! CRC-32C (Castagnoli), the checksum of the native frame, and the [`Algorithm`]s of all the others.
 //!
 //! Polynomial `0x1EDC6F41`, reflected, initial value and final XOR `0xFFFFFFFF`; listed as CRC-32/ISCSI in the
 //! catalogue of parametrised CRC algorithms, specified in RFC 3720 §12.1.
@@ -14,10 +14,15 @@
 //! assert_eq!(Portable.checksum(b"123456789"), 0xE306_9283);
 //! ```
 
+mod algorithm;
+pub mod catalogue;
+mod crc;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use algorithm::{Algorithm, Digest};
+pub use catalogue::Crc;
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{Avx512, Sse42};
@@ -175,7 +180,7 @@ mod tests {
     use std::vec::Vec;
 
     fn oracle(bytes: &[u8]) -> u32 {
-        crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(bytes)
+        ::crc::Crc::<u32>::new(&::crc::CRC_32_ISCSI).checksum(bytes)
     }
 
     #[test]
