@@ -11,7 +11,6 @@ mod event;
 mod model;
 mod places;
 mod policy;
-mod random;
 mod report;
 mod seeds;
 mod server;

@@ -7,16 +7,15 @@
 
 mod books;
 mod device;
-mod machine;
-mod network;
 mod summary;
 
+use super::machine;
+use super::network::Network;
 use crate::progress::Line;
 use anyhow::{Context, ensure};
 use books::{Books, Live};
 use core::time::Duration;
 use device::{Device, Plan};
-use network::Network;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::io::Write;
