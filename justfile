@@ -1,7 +1,7 @@
 # What CI runs, step by step. `just ci` is all of it; `.ci/run` installs the tools and calls it.
 
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
-fuzz_targets := "frame_decode frame_roundtrip message_decode message_roundtrip deframe_chunks checksum link_ops"
+fuzz_targets := "frame_decode frame_roundtrip message_decode message_roundtrip deframe_chunks checksum framing_spec presets link_ops"
 
 # Lists the steps.
 default:

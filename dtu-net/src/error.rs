@@ -61,6 +61,8 @@ pub enum Cause {
     },
     /// A newer connection of the same device took its place.
     Replaced,
+    /// Another connection with the same id is alive, and its place is not given away.
+    Taken,
     /// The device has made all the tries that its backoff allows.
     GivenUp {
         /// How many there were.
@@ -98,6 +100,8 @@ pub enum Violation {
         /// The version it said.
         version: u8,
     },
+    /// A registration in the name of another device, on a connection that is identified.
+    OtherDevice,
     /// A second REGISTER on one connection.
     RegisteredTwice,
     /// A message that this role does not send, or not in this state.
@@ -175,6 +179,7 @@ impl Cause {
             Self::TooMuchBeforeRegister { .. } => "too_much_before_register",
             Self::Silent { .. } => "silent",
             Self::Replaced => "replaced",
+            Self::Taken => "taken",
             Self::GivenUp { .. } => "given_up",
             Self::Away { .. } => "away",
             Self::Restarted => "restarted",
@@ -192,6 +197,7 @@ impl Violation {
             Self::FirstMessage { .. } => "first_message",
             Self::FirstMessageMalformed(_) => "first_message_malformed",
             Self::Version { .. } => "version",
+            Self::OtherDevice => "other_device",
             Self::RegisteredTwice => "registered_twice",
             Self::Unexpected { .. } => "unexpected_message",
             Self::OverLimit { .. } => "over_limit",
@@ -228,6 +234,7 @@ impl fmt::Display for Cause {
             }
             Self::Silent { limit } => write!(f, "no byte from the peer for {limit:?}"),
             Self::Replaced => f.write_str("replaced by a newer connection of the same device"),
+            Self::Taken => f.write_str("another connection with the same id is alive"),
             Self::GivenUp { attempts } => write!(f, "given up after {attempts} tries"),
             Self::Away { limit } => write!(f, "away for more than {limit:?}"),
             Self::Restarted => f.write_str("the server was restarted"),
@@ -245,6 +252,7 @@ impl fmt::Display for Violation {
             Self::FirstMessage { kind } => write!(f, "the first message is of kind {kind:#04x}"),
             Self::FirstMessageMalformed(error) => write!(f, "the first message is malformed: {error}"),
             Self::Version { version } => write!(f, "it speaks version {version} of the messages"),
+            Self::OtherDevice => f.write_str("a registration in the name of another device"),
             Self::RegisteredTwice => f.write_str("a second REGISTER"),
             Self::Unexpected { kind } => write!(f, "a message of kind {kind:#04x} does not belong here"),
             Self::OverLimit { length, limit } => {

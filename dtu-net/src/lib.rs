@@ -35,6 +35,7 @@ mod heartbeat;
 mod inbox;
 pub mod keys;
 pub mod limits;
+pub mod line;
 pub mod link;
 mod numbers;
 mod outbox;
@@ -46,6 +47,7 @@ mod server;
 mod state;
 mod step;
 pub mod store;
+pub mod transparent;
 mod wire;
 
 pub use device::{Device, DeviceConfig};

@@ -206,9 +206,7 @@ impl<F: Framing, S: Storage> Deframer<F, S> {
     /// Returns the next step. Call it until it answers [`Step::NeedMore`], then bring more bytes.
     #[inline]
     pub fn next_step(&mut self) -> Step<'_> {
-        if self.start == self.end {
-            self.release();
-        }
+        self.release_if_empty();
         let buffered = self.storage.as_ref().get(self.start..self.end).unwrap_or_default();
         let step = next_step(&self.framing, buffered);
         self.counters.record(&step);
@@ -257,9 +255,7 @@ impl<F: Framing, S: Storage> Deframer<F, S> {
             }
         });
         self.start = self.start.saturating_add(walked);
-        if self.start == self.end {
-            self.release();
-        }
+        self.release_if_empty();
         missing
     }
 
@@ -273,6 +269,32 @@ impl<F: Framing, S: Storage> Deframer<F, S> {
         self.counters.record(&step);
         self.start = self.start.saturating_add(step.covered());
         Some(step)
+    }
+
+    /// Gives the memory back when no byte waits; returns whether that is so. For machines that judge the bytes themselves.
+    pub(crate) fn release_if_empty(&mut self) -> bool {
+        let is_empty = self.start == self.end;
+        if is_empty {
+            self.release();
+        }
+        is_empty
+    }
+
+    /// Takes the first `count` bytes out of what waits for a verdict; they have theirs.
+    pub(crate) fn take(&mut self, count: usize) -> &[u8] {
+        let from = self.start;
+        self.start = from.saturating_add(count).min(self.end);
+        self.storage.as_ref().get(from..self.start).unwrap_or_default()
+    }
+
+    /// Takes and counts a frame of `len` bytes.
+    pub(crate) fn take_frame(&mut self, len: usize) -> &[u8] {
+        self.counters.record_frame(len);
+        self.take(len)
+    }
+
+    pub(crate) const fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
     }
 
     fn release(&mut self) {

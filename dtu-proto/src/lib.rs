@@ -22,6 +22,9 @@
 //! | a payload to send | [`Native::encode`] and its kin in [`encode`] |
 //! | a payload that came | [`Message::decode`] |
 //! | a datagram that came, or one to send | [`Datagram::open`](message::Datagram::open), [`Datagram`](message::Datagram) |
+//! | a line on which a modem's own heartbeats stand between the frames | [`tokens`] |
+//! | frames in frames: a vendor's envelope around a meter's | [`nested`] |
+//! | a connection that does not say what it speaks | [`sniff`] |
 //! | a nom grammar of your own | [`parse`] |
 //!
 //! # Examples
@@ -108,10 +111,15 @@ pub mod fuzzing;
 pub mod hex;
 pub mod message;
 pub mod native;
+pub mod nested;
 pub mod parse;
+pub mod presets;
+pub mod sniff;
+pub mod spec;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
+pub mod tokens;
 
 pub use deframer::Deframer;
 pub use frame::Frame;

@@ -49,6 +49,7 @@ mod session;
 mod shared;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod transparent;
 mod turns;
 mod udp;
 mod waiters;

@@ -48,7 +48,7 @@ impl Flapping {
     }
 
     /// How long a device has to stay away that has used up its visits up to `used_until`; both are milliseconds of one clock.
-    fn judge(&self, used_until: u64, now: u64) -> Result<(), Duration> {
+    pub(crate) fn judge(&self, used_until: u64, now: u64) -> Result<(), Duration> {
         let burst = u64::from(self.burst.max(1)) - 1;
         let ahead = used_until.saturating_sub(now);
         let wait = ahead.saturating_sub(burst.saturating_mul(self.every()));
@@ -56,7 +56,7 @@ impl Flapping {
     }
 
     /// Up to when its visits are used up after one more.
-    fn visit(&self, used_until: u64, now: u64) -> u64 {
+    pub(crate) fn visit(&self, used_until: u64, now: u64) -> u64 {
         used_until.max(now).saturating_add(self.every())
     }
 }

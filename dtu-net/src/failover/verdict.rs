@@ -51,6 +51,7 @@ impl Verdict {
             | Cause::SaidNothing
             | Cause::TooMuchBeforeRegister { .. }
             | Cause::Replaced
+            | Cause::Taken
             | Cause::Away { .. } => Self::Failed,
         }
     }

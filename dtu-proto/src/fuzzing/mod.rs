@@ -7,10 +7,14 @@
 
 mod frames;
 mod messages;
+mod presets;
+mod spec;
 mod streams;
 
 pub use frames::{frame_decode, frame_roundtrip};
 pub use messages::{message_decode, message_roundtrip};
+pub use presets::{comes_again, presets};
+pub use spec::{any_split_agrees, framing_spec};
 pub use streams::{deframe_chunks, every_way_agrees};
 
 use crate::checksum::{Batch, Crc32c, INITIAL, Kernel, Portable, finish};
@@ -21,13 +25,15 @@ use alloc::vec::Vec;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All fuzz targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     ("frame_decode", frame_decode),
     ("frame_roundtrip", frame_roundtrip),
     ("message_decode", message_decode),
     ("message_roundtrip", message_roundtrip),
     ("deframe_chunks", deframe_chunks),
     ("checksum", checksum),
+    ("presets", presets),
+    ("framing_spec", framing_spec),
 ];
 
 /// Every checksum kernel gives what the crate `crc` gives, wherever the bytes start in memory and however they are cut.

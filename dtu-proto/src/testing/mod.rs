@@ -7,9 +7,11 @@
 
 pub mod corpus;
 mod dirty;
+mod merged;
 mod naive;
 
 pub use dirty::{Dirty, frame_around};
+pub use merged::{Merged, merged_steps};
 pub use naive::{End, Outcome, Piece, Pieces, deframe, promised};
 
 /// Pseudo-random numbers that a seed fixes for good: SplitMix64 (Steele, Lea, Flood, 2014).

@@ -9,9 +9,18 @@ mod deframer;
 #[cfg(feature = "testing")]
 mod frames;
 #[cfg(feature = "testing")]
+mod framings;
+#[cfg(feature = "testing")]
 mod messages;
+mod nested;
+#[cfg(feature = "testing")]
+mod sniff;
+#[cfg(feature = "testing")]
+mod spec;
 #[cfg(feature = "testing")]
 mod streams;
+#[cfg(feature = "testing")]
+mod tokens;
 
 #[cfg(not(feature = "testing"))]
 #[test]

@@ -1,0 +1,54 @@
+//! Lines that give back what is sent on them.
+
+use super::rtu::{read, registers, write};
+use super::{Bench, asking, ms, reading};
+
+#[test]
+fn the_echo_of_a_write_is_not_taken_for_its_reply() {
+    let mut bench = Bench::new();
+    let bytes = write(1, 2, 3);
+    let id = bench.ask(asking(&bytes).echoed());
+    bench.hear(&bytes);
+    assert_eq!(bench.name(id), "pending");
+    bench.hear(&bytes);
+    assert_eq!(bench.name(id), "replied");
+    assert_eq!(bench.line.counters().echo_bytes, 8);
+}
+
+#[test]
+fn an_echo_alone_is_no_reply() {
+    let mut bench = Bench::new();
+    let bytes = write(1, 2, 3);
+    let id = bench.ask(asking(&bytes).echoed());
+    bench.hear(&bytes[..3]);
+    bench.hear(&bytes[3..]);
+    bench.pass(ms(500));
+    assert_eq!((bench.name(id), bench.skipped()), ("timed_out", 0));
+}
+
+#[test]
+fn a_reply_is_found_behind_whatever_part_of_the_echo_came() {
+    let bytes = read(1, 0, 1);
+    for kept in 0..=bytes.len() {
+        for part in [&bytes[..kept], &bytes[bytes.len() - kept..]] {
+            let mut bench = Bench::new();
+            let id = bench.ask(reading().echoed());
+            bench.hear(part);
+            bench.pass(ms(20));
+            bench.hear(&registers(1, &[7]));
+            bench.pass(ms(500));
+            assert_eq!(bench.reply(id), Some(&registers(1, &[7])[..]), "{part:02X?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_held_back_as_the_beginning_of_an_echo_comes_out_when_the_line_falls_silent() {
+    let mut bench = Bench::new();
+    bench.ask(reading().timeout(ms(5000)).echoed());
+    bench.hear(&registers(1, &[7])[..2]);
+    bench.pass(ms(999));
+    assert_eq!(bench.skipped(), 0);
+    bench.pass(ms(1));
+    assert_eq!(bench.skipped(), 2);
+}
