@@ -41,7 +41,8 @@ const SECONDS: Duration = Duration::from_secs(10);
 /// that ports do not run out. Elsewhere they share the ports of this machine.
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "dtu sim [OPTIONS] <HOST:PORT>\n       dtu sim --virtual [OPTIONS]",
+    group = clap::ArgGroup::new("kind").args(["is_virtual", "profile"]),
+    override_usage = "dtu sim [OPTIONS] <HOST:PORT>\n       dtu sim --profile <NAME> [OPTIONS] <HOST:PORT>\n       dtu sim --virtual [OPTIONS]",
     after_help = "\
 Figures:
   up          devices that were connected at the end
@@ -99,6 +100,10 @@ pub(crate) struct Args {
     /// everybody is back and stays.
     #[arg(long, value_name = "S", value_parser = seconds::parse)]
     seconds: Option<Duration>,
+    /// With --profile, how often a device sends its heartbeat, in seconds; with --virtual, how long it is silent before it asks for
+    /// a sign of life.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds::parse, requires = "kind")]
+    heartbeat: Duration,
     /// Decides the devices' delays and when each begins to send; by default another one each time, which is printed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -127,7 +132,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn run_virtual(args: &Args, seed: u64) -> anyhow::Result<ExitCode> {
     let outage = args.outage.unwrap_or(OUTAGE);
-    let common = fleet::Common { devices: args.devices, outage, after: args.seconds, seed };
+    let &Args { devices, heartbeat, .. } = args;
+    let common = fleet::Common { devices, outage, heartbeat, after: args.seconds, seed };
     let text = fleet::run(&args.fleet, common, args.json)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("cannot write the result to stdout")?;

@@ -41,10 +41,6 @@ pub(super) struct TransparentArgs {
     #[arg(long, value_name = "NAME", value_parser = Profile::named, conflicts_with_all = ["is_virtual", "rate"],
           help_heading = TRANSPARENT)]
     profile: Option<Profile>,
-    /// How often such a device sends its heartbeat, in seconds.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = super::seconds::parse, requires = "profile",
-          help_heading = TRANSPARENT)]
-    heartbeat: Duration,
     /// The share of replies with noise before them, and as many have it behind them: 0 to 1.
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share, requires = "profile",
           help_heading = TRANSPARENT)]
@@ -68,14 +64,14 @@ impl TransparentArgs {
     }
 
     /// What the devices do; `None` when it is not about transparent ones.
-    fn habits(&self) -> Option<Habits> {
-        let &Self { profile, heartbeat, noise, late } = self;
+    fn habits(&self, heartbeat: Duration) -> Option<Habits> {
+        let &Self { profile, noise, late } = self;
         profile.map(|profile| Habits { profile, heartbeat, noise, late })
     }
 }
 
 pub(super) fn run(args: &super::Args, addr: &str, seed: u64) -> anyhow::Result<ExitCode> {
-    let habits = args.transparent.habits().context("without --profile there is nothing to play")?;
+    let habits = args.transparent.habits(args.heartbeat).context("without --profile there is nothing to play")?;
     match args.seconds {
         Some(seconds) => super::check_outage(args.outage, seconds)?,
         None => ensure!(args.outage.is_none(), "--outage begins after a third of --seconds, which are missing"),
