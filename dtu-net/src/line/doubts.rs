@@ -40,9 +40,9 @@ impl Doubts {
         self.0.iter().any(|doubt| doubt.id != id && doubt.matcher.is_reply(frame))
     }
 
-    /// Takes the oldest to which `frame` can be the reply; with `but` given, not one of that request.
-    pub(super) fn take(&mut self, frame: &[u8], but: Option<RequestId>) -> Option<RequestId> {
-        let place = self.0.iter().position(|doubt| Some(doubt.id) != but && doubt.matcher.is_reply(frame))?;
+    /// Takes the oldest to which `frame` can be the reply.
+    pub(super) fn take(&mut self, frame: &[u8]) -> Option<RequestId> {
+        let place = self.0.iter().position(|doubt| doubt.matcher.is_reply(frame))?;
         self.0.remove(place).map(|doubt| doubt.id)
     }
 

@@ -324,7 +324,7 @@ impl<F: Framing> Line<F> {
         let id = flight.waiting.id;
         if !flight.waiting.request.matcher.is_reply(frame.as_bytes()) {
             let kind =
-                self.doubts.take(frame.as_bytes(), None).map_or(Unsolicited::Mismatched, |id| Unsolicited::Late { id });
+                self.doubts.take(frame.as_bytes()).map_or(Unsolicited::Mismatched, |id| Unsolicited::Late { id });
             return self.tell(frame, kind);
         }
         let Some(mut flight) = self.flight.take() else { return };
@@ -340,7 +340,7 @@ impl<F: Framing> Line<F> {
 
     /// A frame while nothing is on the line: the late reply to a request, which may still wait to be repeated.
     fn handle_idle_frame(&mut self, now: Instant, frame: FrameBuf) {
-        let Some(id) = self.doubts.take(frame.as_bytes(), None) else { return self.tell(frame, Unsolicited::Idle) };
+        let Some(id) = self.doubts.take(frame.as_bytes()) else { return self.tell(frame, Unsolicited::Idle) };
         let Some(waiting) = self.queue.take(id) else { return self.tell(frame, Unsolicited::Late { id }) };
         let sent = waiting.sent.unwrap_or(now);
         let (attempts, round_trip) = (waiting.plan.attempts(), now.saturating_duration_since(sent));
@@ -350,7 +350,7 @@ impl<F: Framing> Line<F> {
     /// A reply that could be a late one counts as that.
     fn give_back(&mut self, flight: &mut Flight) {
         let Some((frame, ..)) = flight.tentative.take() else { return };
-        let late = self.doubts.take(frame.as_bytes(), Some(flight.waiting.id));
+        let late = self.doubts.take(frame.as_bytes());
         self.tell(frame, late.map_or(Unsolicited::Mismatched, |id| Unsolicited::Late { id }));
     }
 
@@ -368,7 +368,7 @@ impl<F: Framing> Line<F> {
     fn end_flight(&mut self, now: Instant, mut flight: Flight) {
         if let Some((frame, came, _)) = flight.tentative.take() {
             // A device answers in turn, so nothing older comes any more.
-            while self.doubts.take(frame.as_bytes(), None).is_some() {}
+            while self.doubts.take(frame.as_bytes()).is_some() {}
             return self.replied(came, flight, frame);
         }
         if !flight.waiting.request.matcher.expects_reply() {

@@ -79,7 +79,6 @@ impl Transparent {
         self.counters.heartbeats += heartbeats;
         self.counters.received_bytes += (before + registration.len()) as u64;
         self.heard = now;
-        self.replies.clear();
         self.wrapper = self.profile.envelope.clone().map(|envelope| Wrapper::new(envelope, registration.as_bytes()));
         self.take_tokens(now, &registration);
         self.line.handle_connected(now);
@@ -97,10 +96,6 @@ impl Transparent {
 
     /// The tokens of the profile, and the registration as it came where it stands before packets.
     fn take_tokens(&mut self, now: Instant, registration: &Captures) {
-        let is_same = self.registration.as_ref().is_some_and(|before| before.as_bytes() == registration.as_bytes());
-        if is_same {
-            return;
-        }
         let mut tokens: TokenSet = self.profile.tokens.clone();
         // A heartbeat that is the same bytes is a heartbeat.
         self.prefix = match self.profile.mode {
@@ -171,7 +166,8 @@ impl Transparent {
         self.line.handle_disconnected(now);
         self.take_events();
         self.wrapper = None;
-        self.replies.clear();
+        // It was meant for that connection.
+        self.replies = Vec::new();
         self.heard = now;
         self.change(now, State::Disconnected, Some(cause));
     }

@@ -152,7 +152,7 @@ impl Reception {
         self.judged += at.min(window);
         self.bytes.drain(..at.min(window));
         let received = self.judged + self.bytes.len();
-        if received > limit || (self.judged == limit) {
+        if received > limit {
             self.end(Cause::TooMuchBeforeRegister { received, limit });
         }
     }

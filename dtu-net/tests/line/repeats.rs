@@ -157,3 +157,29 @@ fn a_reply_in_doubt_is_told_when_its_request_ends_otherwise() {
         assert_eq!(bench.unsolicited(), [(registers(1, &[1]), Unsolicited::Late { id: first })]);
     }
 }
+
+#[test]
+fn of_an_attempt_another_request_and_a_repeat_that_look_alike_the_last_reply_counts() {
+    let mut bench = Bench::new();
+    let first = bench.ask(repeated(reading(), 1700));
+    bench.pass(ms(1500));
+    let second = bench.read();
+    bench.pass(ms(1500));
+    assert_eq!((bench.sent.len(), bench.name(first), bench.name(second)), (3, "pending", "timed_out"));
+    for value in 1..=3 {
+        bench.hear(&registers(1, &[value]));
+        bench.pass(ms(50));
+    }
+    assert_eq!(bench.reply(first), Some(&registers(1, &[3])[..]));
+}
+
+#[test]
+fn an_echo_is_not_waited_for_on_the_next_connection() {
+    let mut bench = Bench::new();
+    let bytes = write(1, 2, 3);
+    let id = bench.ask(asking(&bytes).echoed());
+    bench.line.handle_disconnected(bench.now);
+    bench.line.handle_connected(bench.now);
+    bench.hear(&bytes);
+    assert_eq!(bench.unsolicited(), [(bytes, Unsolicited::Late { id })]);
+}

@@ -93,4 +93,10 @@ fn an_envelope_that_does_not_go_on_is_given_up_and_the_next_is_found() {
     patient.pass(ms(1000));
     assert_eq!(patient.frames(), [registers(9, &[7])]);
     assert!(patient.session.counters().envelope_skipped_bytes >= 40);
+    // The next one may take its time again.
+    let slow = ddp(0x09, ID, &registers(9, &[8]));
+    patient.hear(&slow[..20]);
+    patient.pass(ms(900));
+    patient.hear(&slow[20..]);
+    assert_eq!(patient.frames()[1..], [registers(9, &[8])]);
 }

@@ -187,3 +187,13 @@ fn on_a_line_that_echoes_the_profile_takes_the_echo_out_of_every_request() {
     bench.hear(&bytes);
     assert_eq!(bench.outcome(id), "replied");
 }
+
+#[test]
+fn answers_are_not_kept_for_the_next_connection() {
+    let mut bench = Bench::new(&beating(ReplySpec::Echo));
+    bench.connect(REG);
+    bench.session.handle_bytes(bench.epoch, bench.now, b"PINGPING");
+    bench.connect(REG);
+    assert!(bench.sent.is_empty(), "{:?}", bench.sent);
+    assert_eq!(bench.heartbeats().len(), 2);
+}
