@@ -158,6 +158,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut stop = crate::stop::signal()?;
+    let plan = args.units.plan()?;
     let listen = Listen { tcp: Some(args.listen), udp: args.udp };
     let mut server =
         Server::listen(listen, args.config()?, CancellationToken::new()).with_context(|| match args.udp {
@@ -167,7 +168,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let (queue, mut printed) = printer::start(io::stdout()).context("cannot start the printer")?;
     let (stopping, ended, sessions) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), ended.clone()));
-    let mut units = Units::start(&args.units, &queue).await?;
+    let mut units = Units::start(plan, &queue).await?;
     if let Some(udp) = server.udp_addr() {
         eprintln!("datagrams on {udp}");
     }

@@ -9,27 +9,36 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
 use support::{PATIENCE, Process, dtu, fails_with_one_line, lines};
 
 /// A server that takes one connection after the other.
-struct Server(TcpListener);
+struct Server {
+    addr: String,
+    accepted: Receiver<TcpStream>,
+}
 
 impl Server {
     fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let (sender, accepted) = channel();
+        std::thread::spawn(move || {
+            listener.incoming().map_while(Result::ok).try_for_each(|socket| sender.send(socket))
+        });
+        Self { addr, accepted }
     }
 
     fn sim(&self, args: &[&str]) -> Sim {
-        let addr = self.0.local_addr().unwrap().to_string();
         let mut process = Process::spawn(
-            dtu(&["sim", &addr, "--json", "--seed", "7", "--late", "0"]).args(args).stdout(Stdio::piped()),
+            dtu(&["sim", &self.addr, "--json", "--seed", "7", "--late", "0"]).args(args).stdout(Stdio::piped()),
         );
         let stdout = lines(process.stdout());
         Sim { process, stdout }
     }
 
     fn accept(&self) -> Unit {
-        let (socket, _) = self.0.accept().unwrap();
+        let socket = self.accepted.recv_timeout(PATIENCE).expect("a device comes");
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Unit(socket)
     }
@@ -37,7 +46,7 @@ impl Server {
 
 struct Sim {
     process: Process,
-    stdout: std::sync::mpsc::Receiver<String>,
+    stdout: Receiver<String>,
 }
 
 impl Sim {
@@ -197,13 +206,13 @@ fn devices_that_nobody_acknowledges_are_not_up() {
 #[test]
 fn the_time_ends_it_and_the_text_says_what_was() {
     let server = Server::new();
-    let addr = server.0.local_addr().unwrap().to_string();
-    let output = dtu(&["sim", &addr, "--profile", "fourfaith", "--devices", "2", "--seconds", "0.5", "--seed", "1"])
-        .output()
-        .unwrap();
+    let output =
+        dtu(&["sim", &server.addr, "--profile", "fourfaith", "--devices", "2", "--seconds", "2", "--seed", "1"])
+            .output()
+            .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.starts_with("2 devices as `fourfaith` for 0."), "{text}");
+    assert!(text.starts_with("2 devices as `fourfaith` for 2."), "{text}");
     assert!(text.ends_with("every device is registered\n"), "{text}");
 }
 

@@ -52,6 +52,28 @@ impl Present {
     }
 }
 
+/// What is to be started.
+pub(super) struct Plan {
+    addr: SocketAddr,
+    control: Option<SocketAddr>,
+    loaded: Loaded,
+}
+
+impl UnitArgs {
+    /// Checks what can be checked before anything listens; `None` when no transparent DTUs are wanted.
+    ///
+    /// # Errors
+    /// The profile, or a control address that others could reach.
+    pub(super) fn plan(&self) -> anyhow::Result<Option<Plan>> {
+        let (Some(addr), Some(profile)) = (self.transparent, &self.profile) else { return Ok(None) };
+        if let Some(control) = self.control {
+            let is_local = control.ip().is_loopback();
+            ensure!(is_local, "--control {control}: it has to be a loopback address, as 127.0.0.1:55128");
+        }
+        Ok(Some(Plan { addr, control: self.control, loaded: profile::load(profile)? }))
+    }
+}
+
 /// The server of transparent DTUs.
 pub(super) struct Units {
     server: TransparentServer,
@@ -65,19 +87,12 @@ impl Units {
     /// Starts it, where it is wanted.
     ///
     /// # Errors
-    /// The profile, or an address that cannot be listened on.
-    pub(super) async fn start(args: &UnitArgs, queue: &mpsc::Sender<Item>) -> anyhow::Result<Option<Self>> {
-        let (Some(addr), Some(profile)) = (args.transparent, &args.profile) else { return Ok(None) };
-        let Loaded { profile, replies } = profile::load(profile)?;
+    /// An address that cannot be listened on.
+    pub(super) async fn start(plan: Option<Plan>, queue: &mpsc::Sender<Item>) -> anyhow::Result<Option<Self>> {
+        let Some(Plan { addr, control, loaded: Loaded { profile, replies } }) = plan else { return Ok(None) };
         let (present, tasks, ended) = (Arc::<Present>::default(), TaskTracker::new(), CancellationToken::new());
-        let control = match args.control {
-            Some(addr) => {
-                ensure!(
-                    addr.ip().is_loopback(),
-                    "--control {addr}: it has to be a loopback address, as 127.0.0.1:55128"
-                );
-                Some(Control::bind(addr, Arc::clone(&present), replies).await?)
-            }
+        let control = match control {
+            Some(addr) => Some(Control::bind(addr, Arc::clone(&present), replies).await?),
             None => None,
         };
         let server = TransparentServer::bind(addr, TransparentConfig::new(profile), CancellationToken::new())

@@ -9,9 +9,8 @@ use std::time::Instant;
 /// A byte with start, parity and stop at 9600 baud: 11 bits.
 const BYTE: Duration = Duration::from_micros(1146);
 
-/// After how many bytes DTUs send; one of them for each device. Most replies are longer than the least and shorter than the
-/// most.
-const PACKET_LENGTHS: [usize; 4] = [8, 32, 256, 1024];
+/// After how many bytes DTUs send; one of them for each device. The longest replies are longer than the first.
+const PACKET_LENGTHS: [usize; 4] = [64, 128, 512, 1024];
 
 /// After how much silence DTUs send, in milliseconds; one of them for each device. A pause of a meter may be longer, or a turn of the line shorter.
 const PACKET_GAPS_MS: [u64; 4] = [5, 10, 20, 50];
