@@ -29,7 +29,7 @@ impl Replies {
         match framing {
             FramingSpec::Preset(name) if **name == *"modbus_rtu" => Self::ModbusRtu,
             FramingSpec::Preset(name) if **name == *"modbus_tcp" => Self::ModbusTcp,
-            _ => Self::AnyFrame,
+            FramingSpec::Preset(_) | FramingSpec::Declared(_) | FramingSpec::Shared(_) | _ => Self::AnyFrame,
         }
     }
 
