@@ -32,18 +32,20 @@ const EXCEPTION: u8 = 4;
     group = clap::ArgGroup::new("way").args(["server", "listen"]).required(true),
     after_help = "\
 Exit code:
-  0  the reply is there; or the request was for all devices of the line, and has none
+  0  the reply is there; or the request was for all devices of the line,
+     and has none
   1  it could not be asked: no such device, no server, no request
-  3  no reply came in time. The device may have done what it was told all the same
+  3  no reply came in time. The device may have done what it was told
   4  the reply is an exception of Modbus
 
 Examples:
   dtu request --server 127.0.0.1:55128 13900000002 --crc '03 03 0000 0002'
-  dtu request --server 127.0.0.1:55128 13900000000 010300000002C40B --json | jq -r .hex
-  dtu request --listen '[::]:55127' --profile ddp 13912345678 --crc 010300000002 --timeout 5
+  dtu request --server 127.0.0.1:55128 13900000000 010300000002C40B --json
+  dtu request --listen '[::]:55127' --profile ddp 13912345678 --crc 010300000002
 
 A server, and devices to ask:
-  dtu serve --listen 127.0.0.1:55125 --transparent 127.0.0.1:55127 --profile plain --control 127.0.0.1:55128
+  dtu serve --listen 127.0.0.1:55125 --transparent 127.0.0.1:55127 \\
+      --profile plain --control 127.0.0.1:55128
   dtu sim 127.0.0.1:55127 --profile plain --devices 3"
 )]
 pub(crate) struct Args {

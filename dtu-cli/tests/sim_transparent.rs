@@ -159,7 +159,7 @@ fn long_replies_come_cut_with_heartbeats_among_them_and_no_byte_is_lost() {
         };
         assert!(whole.starts_with(&reply.repeat(3)), "{}", whole.escape_ascii());
         // The others have come meanwhile, and those that have been asked stay.
-        std::mem::forget(unit);
+        core::mem::forget(unit);
     }
     let (code, summary) = sim.end();
     assert_eq!((code, &summary["answered"], &summary["up"]), (Some(0), &12.into(), &4.into()), "{summary}");
