@@ -432,3 +432,46 @@ fn any_specification_keeps_the_contract_over_any_bytes() {
         assert!(told.is_ok(), "seed {seed}");
     }
 }
+
+#[test]
+fn a_preamble_is_one_step_however_long_it_is() {
+    let frame = unhex("68AAAAAAAAAAAA681300DF16");
+    let stream = [&[0xFE; 5000][..], &frame].concat();
+    let expected = [Step::Skipped { bytes: 5000, cause: Malformed::Fill }, next_step(&DLT645, &frame)];
+    assert_eq!(steps(&DLT645, &stream)[..2], expected);
+    let mut deframer = dtu_proto::Deframer::new(&DLT645);
+    deframer.push(&stream[4990..]);
+    while !matches!(deframer.next_step(), Step::NeedMore { .. }) {}
+    assert_eq!((deframer.counters().fill.count, deframer.counters().fill.bytes), (1, 10));
+}
+
+#[test]
+fn the_first_start_is_found_wherever_it_stands() {
+    let declared = FrameSpec::new(64)
+        .start(&[0x55, 0xAA, 0x55, 0xAA])
+        .start(&[0xAA, 0x55, 0xAA, 0x55])
+        .preamble(0xFE)
+        .length(Length::byte(4).adjust(5))
+        .declared();
+    let starts: [&[u8]; 3] = [&[0x55, 0xAA, 0x55, 0xAA], &[0xAA, 0x55, 0xAA, 0x55], &[0xFE]];
+    for start in starts {
+        for at in (0..20).chain(240..270).chain(500..530).chain(1020..1030) {
+            for behind in [0, 1, 3, 9, 300, 2000] {
+                let mut bytes = vec![0x00; at];
+                bytes.extend_from_slice(start);
+                bytes.resize(bytes.len() + behind, 0x00);
+                // A rarer one behind it makes no difference, and half of one in front is none.
+                bytes.extend_from_slice(starts[0]);
+                assert_eq!(declared.find_start(&bytes), at, "{start:02x?} at {at}");
+                for len in 1..=start.len() {
+                    assert_eq!(declared.find_start(&bytes[..at + len]), at, "{len} bytes of {start:02x?} at {at}");
+                }
+                assert_eq!(declared.find_start(&bytes[..at]), at, "none before {at}");
+                if at >= 5 {
+                    bytes[at - 5..at - 2].copy_from_slice(&starts[1][..3]);
+                    assert_eq!(declared.find_start(&bytes), at, "half of one before {at}");
+                }
+            }
+        }
+    }
+}
