@@ -31,7 +31,8 @@ pub trait Framing {
     fn max_frame_len(&self) -> usize;
 
     /// How many bits of each frame are held against what the framing fixes: markers, guards, checksums. Noise passes for a
-    /// frame once in `2^evidence` places.
+    /// frame once in `2^evidence` places. A zero in a marker counts for half a byte: there are more of them on every line than of
+    /// any other byte.
     fn evidence(&self) -> u32;
 
     /// Writes the payload of a frame of this framing as its sender meant it, with escapes undone.

@@ -273,7 +273,7 @@ fn names_and_the_number_of_policies_have_their_bounds() {
 #[test]
 fn what_no_field_can_hold_is_an_error_of_the_format() {
     for text in [
-        "[proces]",
+        "[procedure]",
         "[defaults]\nmax_attempts = 3",
         "[defaults.policy]\nrepeatable = true",
         "[defaults.policy]\nmax_attempts = -1",

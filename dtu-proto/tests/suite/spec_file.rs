@@ -81,7 +81,7 @@ fn every_key_is_read() {
 #[test]
 fn what_is_wrong_is_named_with_its_line_and_key() {
     let wrong = [
-        ("max_len = 9\nstrat = ['68']", 2, "strat"),
+        ("max_len = 9\nbegin = ['68']", 2, "begin"),
         ("max_len = 9\nstart = ['6G']", 2, "6G"),
         ("max_len = 9\nstart = ['112233445566778899']", 2, "up to 8 bytes"),
         ("max_len = 9\nstart = ['01', '02', '03', '04', '05']", 2, "at most 4 start markers"),
@@ -93,7 +93,7 @@ fn what_is_wrong_is_named_with_its_line_and_key() {
         ("max_len = 9\ncheck = { algo = 'sum8' }", 2, "place"),
         ("max_len = 9\nlength = { at = 1, width = 2, endian = 'middle' }", 2, "middle"),
         ("max_len = 9\nlength = { width = 2 }", 2, "at"),
-        ("max_len = 9\nfixed = [{ at = 1, hax = '00' }]", 2, "hax"),
+        ("max_len = 9\nfixed = [{ at = 1, bytes = '00' }]", 2, "bytes"),
         ("max_len = 9\nescape = { lead = '7D' }", 2, "`map` or `xor`"),
         ("max_len = 9\nescape = { lead = '7D', xor = 0x20, map = {} }", 2, "escape.map"),
         ("max_len = 9\nescape = { lead = '7D', map = { '7C01' = '7D' } }", 2, "escape.lead"),
