@@ -98,6 +98,7 @@ fn what_is_wrong_is_named_with_its_line_and_key() {
         ("max_len = 9\nescape = { lead = '7D', xor = 0x20, map = {} }", 2, "escape.map"),
         ("max_len = 9\nescape = { lead = '7D', map = { '7C01' = '7D' } }", 2, "escape.lead"),
         ("max_len = 9\nescape = { lead = '7D', xor = 0x20, chars = '00..1F' }", 2, "7E 7D 00-1F"),
+        ("max_len = 9\nescape = { lead = '7D', xor = 0x20, chars = '1F-00' }", 2, "7E 7D 00-1F"),
     ];
     for (text, line, said) in wrong {
         let error = toml::from_str::<FrameSpec>(text).expect_err(text);
