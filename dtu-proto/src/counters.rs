@@ -34,7 +34,7 @@ pub struct Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Skips {
-    /// How many skips. Of noise ([`Malformed::Magic`]) that depends on how the stream was cut; of every other cause it
+    /// How many skips. Of noise ([`Malformed::Magic`]) and of fill that depends on how the stream was cut; of every other cause it
     /// is the number of rejected candidates.
     pub count: u64,
     /// How many bytes.

@@ -103,7 +103,7 @@ pub enum EncodeError {
         found: usize,
     },
     /// A byte of the payload cannot be said: it would be taken for a marker, and nothing escapes it; or the function that it names is not
-    /// known.
+    /// known. `at` is 0 where the header names one that is not known, or an address of no digits.
     Unencodable {
         /// Where it stands, in bytes from the start of the payload.
         at: usize,

@@ -31,7 +31,8 @@ pub trait Framing {
     fn max_frame_len(&self) -> usize;
 
     /// How many bits of each frame are held against what the framing fixes: markers, guards, checksums. Noise passes for a
-    /// frame once in `2^evidence` places.
+    /// frame once in `2^evidence` places. A zero in a marker counts for half a byte: there are more of them on every line than of
+    /// any other byte.
     fn evidence(&self) -> u32;
 
     /// Writes the payload of a frame of this framing as its sender meant it, with escapes undone.
@@ -153,7 +154,7 @@ pub enum Examined<'a> {
         /// Why.
         cause: Malformed,
         /// How many bytes from the candidate's first on the judgement rests on; they are skipped under `cause`, as far
-        /// as no other candidate begins in them. At least 1.
+        /// as no other candidate begins in them. In [`Malformed::Fill`] none does: all of them are skipped. At least 1.
         judged: usize,
     },
 }
@@ -332,10 +333,12 @@ pub fn abandon_candidate<'a, F: Framing + ?Sized>(framing: &F, bytes: &'a [u8]) 
     (received > 0).then(|| skip(framing, bytes, received, Malformed::Abandoned { received }))
 }
 
-/// Skips the first byte of `bytes`, and of the `judged` ones all up to the next place where a frame could begin.
+/// Skips the first byte of `bytes`, and of the `judged` ones all up to the next place where a frame could begin; fill is skipped
+/// whole, or a long run of it would be judged once for each of its bytes.
 #[cold]
 fn skip<'a, F: Framing + ?Sized>(framing: &F, bytes: &[u8], judged: usize, cause: Malformed) -> Step<'a> {
     //= spec/frame.md#R-3
     let behind_first = bytes.get(1..judged).unwrap_or_default();
-    Step::Skipped { bytes: framing.find_start(behind_first).saturating_add(1), cause }
+    let also = if cause == Malformed::Fill { behind_first.len() } else { framing.find_start(behind_first) };
+    Step::Skipped { bytes: also.saturating_add(1), cause }
 }

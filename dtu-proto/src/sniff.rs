@@ -22,8 +22,8 @@
 //!
 //! The outcome depends on the bytes and the list alone, not on how the bytes were cut.
 //!
-//! The score takes bytes for equally likely. Zeros are not: a poll of Modbus RTU for the registers from 0 on is, with a small count, a
-//! frame of Modbus TCP as well, and that has more evidence. Do not put into one list what cannot be on one port.
+//! A poll of Modbus RTU for the registers from 0 on is, with a small count, a frame of Modbus TCP as well, of the same evidence: the
+//! checksum of one, and zeros and the range of the length of the other. Put RTU first.
 
 use crate::framing::{Framing, Malformed, Step, abandon_candidate, next_step};
 

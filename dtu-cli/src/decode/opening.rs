@@ -55,12 +55,12 @@ impl<'p> Opening<'p> {
         self.bytes.extend(bytes.iter().take(taken));
         self.shares.push((mark, self.bytes.len()));
         let verdict = self.sniffer.look(&self.bytes);
-        (taken, self.outcome(verdict))
+        (taken, Outcome::of(verdict))
     }
 
     /// Decides by what there is; `None` when there is nothing.
     pub(super) fn settle(&self) -> Option<Outcome> {
-        if self.bytes.is_empty() { None } else { self.outcome(self.sniffer.settle(&self.bytes)) }
+        if self.bytes.is_empty() { None } else { Outcome::of(self.sniffer.settle(&self.bytes)) }
     }
 
     pub(super) fn first_mark(&self) -> Mark {
@@ -86,20 +86,15 @@ impl<'p> Opening<'p> {
         }
         Ok(())
     }
+}
 
-    /// What the verdict means, but for Modbus: a request of RTU for the first registers is a frame of TCP too, for which its zeros
-    /// count as much as a checksum would. Bytes of TCP are none of RTU, whose checksum they would have to fit.
-    fn outcome(&self, verdict: Verdict) -> Option<Outcome> {
-        let (index, score, lead) = match verdict {
-            Verdict::Decided { index, score, lead } => (index, score, lead),
-            Verdict::NoneFits => return Some(Outcome::NoneFits),
-            Verdict::Undecided { .. } => return None,
-        };
-        let is_tcp = self.sniffer.scores().nth(index).is_some_and(|(name, ..)| name == "modbus_tcp");
-        let mut scores = self.sniffer.scores().enumerate();
-        Some(match scores.find(|(_, (name, score, _))| *name == "modbus_rtu" && *score > 0) {
-            Some((index, (_, score, _))) if is_tcp => Outcome::Decided { index, score, lead: Some(0) },
-            _ => Outcome::Decided { index, score, lead },
-        })
+impl Outcome {
+    /// What the verdict means; `None` when there is none yet.
+    const fn of(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Decided { index, score, lead } => Some(Self::Decided { index, score, lead }),
+            Verdict::NoneFits => Some(Self::NoneFits),
+            Verdict::Undecided { .. } => None,
+        }
     }
 }

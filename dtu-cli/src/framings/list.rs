@@ -84,17 +84,7 @@ fn write_row(out: &mut impl Write, row: &Row) -> io::Result<()> {
 
 /// The name of the checksum of a preset, if it has one.
 fn checksum(preset: &Preset) -> Option<&'static str> {
-    if let Some(spec) = preset.spec() {
-        return spec.check.map(|check| algorithm(check.algorithm));
-    }
-    match preset.name() {
-        "modbus_rtu" => Some("CRC-16/MODBUS"),
-        "modbus_ascii" => Some("lrc8"),
-        "mbus_short" | "iec101_fixed" => Some("sum8"),
-        "jtt808" => Some("xor8"),
-        "mavlink1" | "mavlink2" => Some("CRC-16/MCRF4XX"),
-        _ => None,
-    }
+    preset.checksum().map(algorithm)
 }
 
 fn algorithm(algorithm: Algorithm) -> &'static str {
@@ -114,7 +104,7 @@ mod tests {
     use super::{checksum, presets, rows};
 
     /// Those whose layout has no checksum.
-    const WITHOUT: [&str; 11] = [
+    const WITHOUT: [&str; 10] = [
         "modbus_tcp",
         "iec104",
         "slip",
@@ -125,7 +115,6 @@ mod tests {
         "alotcer_7b7d",
         "lk_bridge_login",
         "line",
-        "delimiter",
     ];
 
     #[test]

@@ -66,12 +66,12 @@ fn a_wrong_file_is_one_line_with_file_line_key_and_reason() {
             "line 2: start: invalid value: string \"6\", expected up to 8 bytes as hex digits",
         ),
         (
-            "max_len = 20\n[length]\nat = 1\nwidth = 1\nspan = 2",
-            &format!("line 5: length.span: unknown field `span`, expected one of {keys}"),
+            "max_len = 20\n[length]\nat = 1\nwidth = 1\nwide = 2",
+            &format!("line 5: length.wide: unknown field `wide`, expected one of {keys}"),
         ),
         (
-            "max_len = 20\nlength = { at = 1, span = 2 }",
-            &format!("line 2: length.span: unknown field `span`, expected one of {keys}"),
+            "max_len = 20\nlength = { at = 1, wide = 2 }",
+            &format!("line 2: length.wide: unknown field `wide`, expected one of {keys}"),
         ),
         ("max_len = 20\n\n[length]\nat = 1", "line 3: length: missing field `width`"),
         (

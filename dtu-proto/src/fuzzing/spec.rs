@@ -106,7 +106,7 @@ fn mended(mut spec: FrameSpec) -> Option<(FrameSpec, Declared)> {
                     .map(|Escape { lead, .. }| Escape::xor(lead, 0x20 | lead))
                     .filter(|escape| *escape != spec.escape.expect("it is mapped"));
             }
-            Field::CheckAlgo => spec.check = None,
+            Field::CheckWidth | Field::CheckPoly | Field::CheckInit | Field::CheckXorOut => spec.check = None,
             Field::CheckFrom => spec.check = spec.check.map(|check| check.from(0)),
             Field::CheckTrim => spec.check = spec.check.map(|check| Check { trim: None, ..check }),
             Field::CheckPlace | Field::PayloadTrim => {
@@ -152,13 +152,15 @@ fn any_escape(u: &mut Unstructured<'_>) -> Result<Escape> {
 }
 
 fn any_check(u: &mut Unstructured<'_>) -> Result<Check> {
+    let width = u.int_in_range(7..=33)?;
+    let all = u32::MAX >> 32_u8.saturating_sub(width);
     let crc = Crc {
-        width: u.int_in_range(7..=33)?,
-        poly: u.arbitrary()?,
-        init: u.arbitrary()?,
+        width,
+        poly: u.arbitrary::<u32>()? & all,
+        init: u.arbitrary::<u32>()? & all,
         reflect_in: u.arbitrary()?,
         reflect_out: u.arbitrary()?,
-        xor_out: u.arbitrary()?,
+        xor_out: u.arbitrary::<u32>()? & all,
     };
     let algorithm = match u.int_in_range(0..=7)? {
         0 => Algorithm::Sum8,

@@ -1,18 +1,7 @@
 //! Bytes as two hexadecimal digits each.
 
 use crate::encode::Sink;
-
-/// The digits of `byte`, upper case.
-pub(super) const fn digits(byte: u8) -> [u8; 2] {
-    [digit(byte >> 4), digit(byte & 0x0F)]
-}
-
-const fn digit(nibble: u8) -> u8 {
-    match nibble {
-        0..10 => b'0'.wrapping_add(nibble),
-        _ => b'A'.wrapping_sub(10).wrapping_add(nibble),
-    }
-}
+use crate::hex;
 
 /// The value of one digit, in either case.
 pub(super) const fn value(digit: u8) -> Option<u8> {
@@ -32,10 +21,10 @@ pub(super) const fn byte([high, low]: [u8; 2]) -> Option<u8> {
     }
 }
 
-/// Writes the digits of `bytes`.
+/// Writes the digits of `bytes`, upper case.
 pub(super) fn put(bytes: &[u8], sink: &mut dyn Sink) {
     for &byte in bytes {
-        sink.put(&digits(byte));
+        sink.put(&hex::digits(byte).map(|digit| digit.to_ascii_uppercase()));
     }
 }
 

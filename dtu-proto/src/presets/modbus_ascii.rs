@@ -101,7 +101,7 @@ impl Framing for ModbusAscii {
 
     fn encode_into(&self, header: &[u8], payload: &[u8], sink: &mut dyn Sink) -> Result<(), EncodeError> {
         let address = match *header {
-            [_, high, low] => [hex_text::byte([high, low]).unwrap_or_default()],
+            [_, high, low] => [hex_text::byte([high, low]).ok_or(EncodeError::Unencodable { at: 0 })?],
             _ => one_address(header)?,
         };
         match payload.len() {

@@ -5,6 +5,8 @@ use super::{
     HDLC_DLMS, HDLC_PPP, HJ212, HONGDIAN_DDP_TCP, INHAND_IHDMP, Iec104, Jtt808, LK_BRIDGE_LOGIN, MODBUS_TCP, Mavlink1,
     Mavlink2, ModbusAscii, ModbusRtu, NMEA0183, SL651_HEX, SLIP, UBX, ft12_short,
 };
+use crate::checksum::Algorithm;
+use crate::checksum::catalogue::{CRC_16_MCRF4XX, CRC_16_MODBUS};
 use crate::framing::Framing;
 use crate::spec::{Declared, FrameSpec};
 use core::fmt;
@@ -20,6 +22,7 @@ pub struct Preset {
     down: Shared,
     up: Shared,
     spec: Option<FrameSpec>,
+    checksum: Option<Algorithm>,
     is_directional: bool,
     is_datagram: bool,
 }
@@ -64,8 +67,31 @@ impl Preset {
         self.spec.as_ref()
     }
 
+    /// The checksum of its frames; `None` where they have none. Of MAVLink, that to which the seed of the message is added; of the short
+    /// frames of FT1.2, that of all but the single character.
+    #[must_use]
+    pub const fn checksum(&self) -> Option<Algorithm> {
+        match (self.checksum, &self.spec) {
+            (None, Some(FrameSpec { check: Some(check), .. })) => Some(check.algorithm),
+            (checksum, _) => checksum,
+        }
+    }
+
     const fn new(name: &'static str, title: &'static str, framing: Shared) -> Self {
-        Self { name, title, down: framing, up: framing, spec: None, is_directional: false, is_datagram: false }
+        Self {
+            name,
+            title,
+            down: framing,
+            up: framing,
+            spec: None,
+            checksum: None,
+            is_directional: false,
+            is_datagram: false,
+        }
+    }
+
+    const fn checked(self, checksum: Algorithm) -> Self {
+        Self { checksum: Some(checksum), ..self }
     }
 }
 
@@ -99,22 +125,24 @@ pub static ALL: [Preset; 29] = [
         down: &MODBUS_REQUESTS,
         is_directional: true,
         ..Preset::new("modbus_rtu", "Modbus RTU, also over TCP through a DTU", &MODBUS_REPLIES)
+            .checked(Algorithm::Crc(CRC_16_MODBUS))
     },
-    Preset::new("modbus_ascii", "Modbus ASCII", &ModbusAscii),
+    Preset::new("modbus_ascii", "Modbus ASCII", &ModbusAscii).checked(Algorithm::Lrc8),
     declared!("modbus_tcp", "Modbus TCP (MBAP)", MODBUS_TCP),
     declared!("dlt645_2007", "DL/T 645-2007 and -1997, electricity meters", DLT645_2007),
     declared!("cjt188", "CJ/T 188, water, heat and gas meters", CJT188),
     declared!("mbus_long", "M-Bus long and control frame (EN 13757-2)", FT12_LONG),
-    Preset::new("mbus_short", "M-Bus short frame and single character", &FT12_SHORT),
+    Preset::new("mbus_short", "M-Bus short frame and single character", &FT12_SHORT).checked(Algorithm::Sum8),
     declared!("iec101_variable", "IEC 60870-5-101 frame of variable length", FT12_LONG),
-    Preset::new("iec101_fixed", "IEC 60870-5-101 frame of fixed length, link address of one byte", &FT12_SHORT),
+    Preset::new("iec101_fixed", "IEC 60870-5-101 frame of fixed length, link address of one byte", &FT12_SHORT)
+        .checked(Algorithm::Sum8),
     Preset::new("iec104", "IEC 60870-5-104 APDU", &Iec104),
     declared!("hj212", "HJ 212-2005 and -2017, pollution sources", HJ212),
     declared!("sl651_hex", "SL 651-2014, hydrology, HEX coding", SL651_HEX),
     declared!("gbt32960", "GB/T 32960.3-2016 and -2025, electric vehicles", GBT32960),
-    Preset::new("jtt808", "JT/T 808-2011, -2013 and -2019, vehicle terminals", &Jtt808),
-    Preset::new("mavlink1", "MAVLink 1, dialect common", &MAVLINK1),
-    Preset::new("mavlink2", "MAVLink 2, dialect common", &MAVLINK2),
+    Preset::new("jtt808", "JT/T 808-2011, -2013 and -2019, vehicle terminals", &Jtt808).checked(Algorithm::Xor8),
+    Preset::new("mavlink1", "MAVLink 1, dialect common", &MAVLINK1).checked(Algorithm::Crc(CRC_16_MCRF4XX)),
+    Preset::new("mavlink2", "MAVLink 2, dialect common", &MAVLINK2).checked(Algorithm::Crc(CRC_16_MCRF4XX)),
     declared!("nmea0183", "NMEA 0183 with checksums", NMEA0183),
     declared!("ubx", "u-blox UBX", UBX),
     declared!("slip", "SLIP (RFC 1055)", SLIP),

@@ -140,20 +140,24 @@ impl FrameSpec {
 impl Declared {
     /// The bits that each frame is held against. What is only searched for, an end marker, is none.
     const fn count_evidence(&self) -> u32 {
-        let mut bits = (self.start_len * 8) as u32;
-        if self.spec.shared {
-            bits = 0;
-        } else if self.start_count > 1 {
-            bits -= usize::BITS - (self.start_count - 1).leading_zeros();
+        let mut bits = if self.spec.shared { 0 } else { self.starts[0].evidence() };
+        let mut slot = 1;
+        while slot < self.start_count {
+            let other = self.starts[slot].evidence();
+            bits = if other < bits { other } else { bits };
+            slot += 1;
         }
-        let mut slot = 0;
+        if self.start_count > 1 && !self.spec.shared {
+            bits = bits.saturating_sub(usize::BITS - (self.start_count - 1).leading_zeros());
+        }
+        slot = 0;
         while slot < self.head_count {
-            bits += (self.head[slot].1.len() * 8) as u32;
+            bits += self.head[slot].1.evidence();
             slot += 1;
         }
         slot = if self.ended { 1 } else { 0 };
         while slot < self.tail_count {
-            bits += (self.tail[slot].1.len() * 8) as u32;
+            bits += self.tail[slot].1.evidence();
             slot += 1;
         }
         if let Some(sum) = &self.sum {

@@ -11,6 +11,9 @@ use crate::frame::Frame;
 use crate::framing::{Examined, Framing, Step, step_after};
 use memchr::{memchr, memchr2, memmem};
 
+/// How far a start is looked for at first, in bytes.
+const FIRST_REACH: usize = 256;
+
 impl Framing for Declared {
     #[inline]
     fn examine<'a>(&self, candidate: &'a [u8]) -> Examined<'a> {
@@ -124,6 +127,21 @@ impl Declared {
             };
             return found.unwrap_or(bytes.len());
         }
+        // What is near is looked for near first: a stream of one of them must not be read to its end for another each time.
+        let mut reach = FIRST_REACH;
+        loop {
+            let window = bytes.get(..reach).unwrap_or(bytes);
+            let found = self.find_within(window);
+            // What is cut off by the end of a window is judged in the next one.
+            if window.len() == bytes.len() || found.saturating_add(self.start_len) <= window.len() {
+                return found;
+            }
+            reach = reach.saturating_mul(2);
+        }
+    }
+
+    /// The same, in one pass over `bytes` for each start marker.
+    fn find_within(&self, bytes: &[u8]) -> usize {
         // No start that stands behind the first one found is of use; one that begins before it may end behind.
         let mut first_of_all = bytes.len();
         for start in self.starts.iter().take(self.start_count) {

@@ -76,6 +76,17 @@ impl Marker {
         }
     }
 
+    /// How many bits it is worth as evidence: 8 a byte, and half of that a zero.
+    #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // a few bytes
+    pub(super) const fn evidence(&self) -> u32 {
+        let (mut at, mut bits) = (0, 0);
+        while at < self.len() {
+            bits += if self.bytes[at] == 0 { 4 } else { 8 };
+            at += 1;
+        }
+        bits
+    }
+
     /// Whether `bytes` are the beginning of the marker, or the other way round.
     pub(super) fn agrees(&self, bytes: &[u8]) -> bool {
         self.as_bytes().iter().zip(bytes).all(|(marker, byte)| marker == byte)

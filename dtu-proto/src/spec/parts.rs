@@ -280,7 +280,11 @@ impl FrameSpec {
     pub(super) const fn sum(&self, header_len: usize, trailer_len: usize) -> Result<Option<Sum>, SpecError> {
         let Some(check) = self.check else { return Ok(None) };
         if let Algorithm::Crc(crc) = check.algorithm {
-            attempt!(in_range(Field::CheckAlgo, crc.width as i64, 8, 32));
+            attempt!(in_range(Field::CheckWidth, crc.width as i64, 8, 32));
+            let most = (u32::MAX >> (32 - crc.width)) as i64;
+            attempt!(in_range(Field::CheckPoly, crc.poly as i64, 1, most));
+            attempt!(in_range(Field::CheckInit, crc.init as i64, 0, most));
+            attempt!(in_range(Field::CheckXorOut, crc.xor_out as i64, 0, most));
         }
         attempt!(in_range(Field::CheckFrom, saturated(check.from), 0, header_len as i64));
         let trim = match check.trim {

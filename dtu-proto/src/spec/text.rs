@@ -113,7 +113,8 @@ pub(super) fn fixed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[Fixed
 fn byte_set(text: &str) -> Option<ByteSet> {
     text.split_ascii_whitespace().try_fold(ByteSet::EMPTY, |set, part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(set.with(byte_of(first)?, byte_of(last)?))
+        let (first, last) = (byte_of(first)?, byte_of(last)?);
+        (first <= last).then(|| set.with(first, last))
     })
 }
 

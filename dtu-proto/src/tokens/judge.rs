@@ -98,6 +98,11 @@ pub(super) fn decide<F: Framing + ?Sized, S: Storage>(
         }
     }
     let step = match examined {
+        // Of noise to the end of the bytes no more than what came first: a token may end the skip soon, and the next one looks again.
+        Examined::Rejected { cause: cause @ Malformed::Magic, judged } if judged == bytes.len() => {
+            let examined = Examined::Rejected { cause, judged: judged.min(MAX_NOISE_LEN) };
+            Some(step_after(framing, bytes, examined))
+        }
         Examined::Rejected { .. } => Some(step_after(framing, bytes, examined)),
         Examined::NeedMore { .. } | Examined::Frame(_) => abandon_candidate(framing, bytes),
     };
@@ -127,7 +132,8 @@ impl Inside {
             inside.unknown = Some(at_least);
         }
         let mut at: usize = 1;
-        while let Some(rest) = bytes.get(at..) {
+        // What begins in the token is looked for there alone; behind it, the next start may be far.
+        while let Some(rest) = bytes.get(at..len) {
             at = at.saturating_add(framing.find_start(rest));
             if at >= len {
                 break;
@@ -147,6 +153,9 @@ impl Inside {
         inside
     }
 }
+
+/// The most noise that one step looks through, in bytes.
+const MAX_NOISE_LEN: usize = 256;
 
 /// The longest start marker of which a token can be taken out of the middle, in bytes.
 const MAX_SPLIT_MARKER: usize = 4;

@@ -49,6 +49,7 @@ fn modbus_ascii_ends_at_513_characters() {
     assert_eq!(encoded(&ModbusAscii, &[], &[]), Err(EncodeError::PayloadLength { length: 0 }));
     let too_long = EncodeError::PayloadTooLong { length: 254, limit: 253 };
     assert_eq!(encoded(&ModbusAscii, &[], &[0; 254]), Err(too_long));
+    assert_eq!(encoded(&ModbusAscii, b":1G", &[7]), Err(EncodeError::Unencodable { at: 0 }), "an address of no digits");
     assert_eq!(encoded(&ModbusAscii, &[1, 2], &[7]), Err(EncodeError::HeaderLength { needed: 1, found: 2 }));
 }
 

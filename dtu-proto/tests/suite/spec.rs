@@ -108,9 +108,9 @@ fn known() -> Vec<(&'static str, &'static Declared, Vec<u8>, Vec<u8>)> {
         of(
             "jtt808 escapes",
             &JTT808,
-            "7E 02 00 00 26 12 34 56 78 90 12 00 7D 02 00 00 00 01 00 00 00 02 00 BA 7F 0E 07 E4 F1 1C 00 28 00 3C 00 00 18 10 15 \
+            "7E 02 00 00 26 12 34 56 78 90 12 00 7D 02 00 00 00 01 00 00 00 02 00BA7F0E07E4 F1 1C 00 28 00 3C 00 00 18 10 15 \
              10 10 10 01 04 00 00 00 64 02 02 00 7D 01 13 7E",
-            "02 00 00 26 12 34 56 78 90 12 00 7E 00 00 00 01 00 00 00 02 00 BA 7F 0E 07 E4 F1 1C 00 28 00 3C 00 00 18 10 15 10 10 \
+            "02 00 00 26 12 34 56 78 90 12 00 7E 00 00 00 01 00 00 00 02 00BA7F0E07E4 F1 1C 00 28 00 3C 00 00 18 10 15 10 10 \
              10 01 04 00 00 00 64 02 02 00 7D",
         ),
         of("slip", &SLIP, "DBDC DBDD 01 C0", "C0DB01"),
@@ -399,14 +399,19 @@ fn contradictions_are_refused_with_their_field() {
         (ended.escape(Escape::map(0xDB, &[(0xDC, 0xC0)])), Field::EscapeMap),
         (ended.escape(Escape::map(0xDB, &[(0xC0, 0xC0), (0xDD, 0xDB)])), Field::EscapeMap),
         (ended.escape(Escape::map(0xDB, &[(1, 0xC0), (1, 0xDB)])), Field::EscapeMap),
+        (ended.escape(Escape::map(0xDB, &[(1, 0xC0), (2, 0xDB), (0xC0, 0xDB)])), Field::EscapeMap),
         (ended.check(sum), Field::CheckPlace),
         (ended.check(Check { place: 33, ..sum }), Field::CheckPlace),
         (ended.check(Check { place: 0, ..sum }), Field::CheckPlace),
         (ended.check(Check::new(Algorithm::Sum8, 2).from(1)), Field::CheckFrom),
         (ended.check(Check::new(Algorithm::Sum8, 2).trim(1)), Field::CheckTrim),
         (ended.check(Check::new(Algorithm::Sum8, 2).trim(3)), Field::CheckTrim),
-        (ended.check(Check::new(crc(7), 2)), Field::CheckAlgo),
-        (ended.check(Check::new(crc(33), 5)), Field::CheckAlgo),
+        (ended.check(Check::new(crc(7), 2)), Field::CheckWidth),
+        (ended.check(Check::new(crc(33), 5)), Field::CheckWidth),
+        (ended.check(Check::new(crc(12), 3)), Field::CheckPoly),
+        (ended.check(Check::new(Algorithm::Crc(Crc { poly: 0, ..CRC_16_MCRF4XX }), 3)), Field::CheckPoly),
+        (ended.check(Check::new(Algorithm::Crc(Crc { init: 0x1_0000, ..CRC_16_MCRF4XX }), 3)), Field::CheckInit),
+        (ended.check(Check::new(Algorithm::Crc(Crc { xor_out: 0x1_0000, ..CRC_16_MCRF4XX }), 3)), Field::CheckXorOut),
         (ended.check(Check::new(Algorithm::Sum8, 3)), Field::PayloadTrim),
         (sized.length(one).payload_from(1), Field::PayloadFrom),
         (sized.length(one).payload_from(65), Field::PayloadFrom),
@@ -430,5 +435,48 @@ fn any_specification_keeps_the_contract_over_any_bytes() {
         seeded.fill(&mut input);
         let told = std::panic::catch_unwind(|| framing_spec(&input));
         assert!(told.is_ok(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_preamble_is_one_step_however_long_it_is() {
+    let frame = unhex("68AAAAAAAAAAAA681300DF16");
+    let stream = [&[0xFE; 5000][..], &frame].concat();
+    let expected = [Step::Skipped { bytes: 5000, cause: Malformed::Fill }, next_step(&DLT645, &frame)];
+    assert_eq!(steps(&DLT645, &stream)[..2], expected);
+    let mut deframer = dtu_proto::Deframer::new(&DLT645);
+    deframer.push(&stream[4990..]);
+    while !matches!(deframer.next_step(), Step::NeedMore { .. }) {}
+    assert_eq!((deframer.counters().fill.count, deframer.counters().fill.bytes), (1, 10));
+}
+
+#[test]
+fn the_first_start_is_found_wherever_it_stands() {
+    let declared = FrameSpec::new(64)
+        .start(&[0x55, 0xAA, 0x55, 0xAA])
+        .start(&[0xAA, 0x55, 0xAA, 0x55])
+        .preamble(0xFE)
+        .length(Length::byte(4).adjust(5))
+        .declared();
+    let starts: [&[u8]; 3] = [&[0x55, 0xAA, 0x55, 0xAA], &[0xAA, 0x55, 0xAA, 0x55], &[0xFE]];
+    for start in starts {
+        for at in (0..20).chain(240..270).chain(500..530).chain(1020..1030) {
+            for behind in [0, 1, 3, 9, 300, 2000] {
+                let mut bytes = vec![0x00; at];
+                bytes.extend_from_slice(start);
+                bytes.resize(bytes.len() + behind, 0x00);
+                // A rarer one behind it makes no difference, and half of one in front is none.
+                bytes.extend_from_slice(starts[0]);
+                assert_eq!(declared.find_start(&bytes), at, "{start:02x?} at {at}");
+                for len in 1..=start.len() {
+                    assert_eq!(declared.find_start(&bytes[..at + len]), at, "{len} bytes of {start:02x?} at {at}");
+                }
+                assert_eq!(declared.find_start(&bytes[..at]), at, "none before {at}");
+                if at >= 5 {
+                    bytes[at - 5..at - 2].copy_from_slice(&starts[1][..3]);
+                    assert_eq!(declared.find_start(&bytes), at, "half of one before {at}");
+                }
+            }
+        }
     }
 }

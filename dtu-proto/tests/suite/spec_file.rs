@@ -93,11 +93,12 @@ fn what_is_wrong_is_named_with_its_line_and_key() {
         ("max_len = 9\ncheck = { algo = 'sum8' }", 2, "place"),
         ("max_len = 9\nlength = { at = 1, width = 2, endian = 'middle' }", 2, "middle"),
         ("max_len = 9\nlength = { width = 2 }", 2, "at"),
-        ("max_len = 9\nfixed = [{ at = 1, oct = '00' }]", 2, "oct"),
+        ("max_len = 9\nfixed = [{ at = 1, bytes = '00' }]", 2, "bytes"),
         ("max_len = 9\nescape = { lead = '7D' }", 2, "`map` or `xor`"),
         ("max_len = 9\nescape = { lead = '7D', xor = 0x20, map = {} }", 2, "escape.map"),
         ("max_len = 9\nescape = { lead = '7D', map = { '7C01' = '7D' } }", 2, "escape.lead"),
         ("max_len = 9\nescape = { lead = '7D', xor = 0x20, chars = '00..1F' }", 2, "7E 7D 00-1F"),
+        ("max_len = 9\nescape = { lead = '7D', xor = 0x20, chars = '1F-00' }", 2, "7E 7D 00-1F"),
     ];
     for (text, line, said) in wrong {
         let error = toml::from_str::<FrameSpec>(text).expect_err(text);

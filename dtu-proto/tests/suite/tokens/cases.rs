@@ -326,3 +326,18 @@ fn no_buffer_is_kept_when_nothing_waits() {
     assert!(matches!(deframer.next_step(), TokenStep::NeedMore { .. }));
     assert_eq!((held.get(), tried.get()), (0, 0));
 }
+
+#[test]
+fn tokens_and_frames_are_found_behind_long_noise_however_it_is_cut() {
+    let tokens = tokens_of(&[b"PING"]);
+    for noise in [200, 254, 255, 256, 257, 600] {
+        let noise = vec![b'x'; noise];
+        let frame = native(b"hi");
+        let stream = [&noise[..], b"PING", &noise, &frame, &noise].concat();
+        let whole = closed(Native::new(), &tokens, &stream, Cuts::Of(stream.len()));
+        assert_eq!((whole.tokens(), whole.payloads()), (vec![0], vec![b"hi".to_vec()]));
+        for size in [1, 7, 100, 256] {
+            assert_eq!(closed(Native::new(), &tokens, &stream, Cuts::Of(size)).all, whole.all, "reads of {size}");
+        }
+    }
+}
