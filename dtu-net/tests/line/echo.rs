@@ -2,6 +2,7 @@
 
 use super::rtu::{read, registers, write};
 use super::{Bench, asking, ms, reading};
+use dtu_net::line::{Matcher, Request};
 
 #[test]
 fn the_echo_of_a_write_is_not_taken_for_its_reply() {
@@ -51,4 +52,21 @@ fn what_is_held_back_as_the_beginning_of_an_echo_comes_out_when_the_line_falls_s
     assert_eq!(bench.skipped(), 0);
     bench.pass(ms(1));
     assert_eq!(bench.skipped(), 2);
+}
+
+#[test]
+fn the_echo_of_what_left_before_is_not_taken_for_the_reply() {
+    let bytes = write(1, 2, 3);
+    let unanswered = || Request::new(&bytes, Matcher::None).timeout(ms(0)).echoed();
+    let mut bench = Bench::new();
+    let (first, second) = (bench.ask(unanswered()), bench.ask(unanswered()));
+    let third = bench.ask(asking(&bytes).echoed());
+    assert_eq!([first, second].map(|id| bench.name(id)), ["sent", "sent"]);
+    assert_eq!(bench.sent.len(), 3);
+    for _ in 0..3 {
+        bench.hear(&bytes);
+        assert_eq!(bench.name(third), "pending");
+    }
+    bench.hear(&bytes);
+    assert_eq!((bench.name(third), bench.line.counters().echo_bytes), ("replied", 24));
 }

@@ -152,3 +152,36 @@ fn what_is_remembered_of_the_past_is_bounded() {
     assert_eq!(told[0].1, Unsolicited::Late { id: asked[1] });
     assert_eq!(told[DOUBTS_MAX].1, Unsolicited::Idle);
 }
+
+#[test]
+fn a_deadline_that_cuts_the_timeout_short_does_not_cut_the_quarantine_short() {
+    let mut bench = Bench::new();
+    let first = bench.ask(reading().timeout(ms(3000)).deadline(ms(100)));
+    let second = bench.ask(reading().timeout(ms(3000)));
+    bench.pass(ms(2000));
+    assert_eq!((bench.name(first), bench.sent.len()), ("timed_out", 1));
+    // Two seconds are nothing that would be late by the timeout.
+    bench.hear(&registers(1, &[1]));
+    assert_eq!(bench.unsolicited(), [(registers(1, &[1]), Unsolicited::Late { id: first })]);
+    bench.hear(&registers(1, &[2]));
+    assert_eq!(bench.reply(second), Some(&registers(1, &[2])[..]));
+
+    // Nor when it is cancelled, or its connection ends.
+    for is_lost in [false, true] {
+        let mut bench = Bench::new();
+        let first = bench.ask(reading().timeout(ms(3000)).deadline(ms(100)));
+        bench.read();
+        if is_lost {
+            bench.line.handle_disconnected(bench.now);
+            bench.line.handle_connected(bench.now);
+        } else {
+            assert!(bench.line.cancel(bench.now, first));
+        }
+        bench.drain();
+        assert_eq!(bench.sent.len(), 1);
+        bench.pass(ms(3999));
+        assert_eq!(bench.sent.len(), 1, "{is_lost}");
+        bench.pass(ms(1));
+        assert_eq!(bench.sent.len(), 2, "{is_lost}");
+    }
+}
