@@ -3,7 +3,7 @@
 use super::doubts::Doubts;
 use super::event::{LineCounters, LineEvent, LineLedger, Unsolicited};
 use super::frame::FrameBuf;
-use super::limits::LineLimits;
+use super::limits::{LineLimits, QUIET_MAX};
 use super::queue::{Queue, Waiting};
 use super::reader::{Piece, Reader};
 use super::request::{Outcome, Reply, Request, RequestError, RequestId};
@@ -417,13 +417,14 @@ impl<F: Framing> Line<F> {
     fn doubt(&mut self, flight: &Flight, now: Instant) {
         let Request { matcher, timeout, .. } = &flight.waiting.request;
         let due = after(flight.sent, *timeout).max(now);
+        let waits_until = due.min(after(now, QUIET_MAX));
         if matcher.expects_reply() {
             let quiet = if matcher.is_unique() { Duration::ZERO } else { self.limits.quarantine };
-            let quiet_until = after(due, quiet);
-            self.doubts.add(flight.waiting.id, matcher.clone(), quiet_until, after(quiet_until, self.limits.suspicion));
+            let until = after(after(due, quiet), self.limits.suspicion);
+            self.doubts.add(flight.waiting.id, matcher.clone(), after(waits_until, quiet), until);
         } else if due > now {
             // Nothing comes, but the devices on the line are given their time.
-            self.doubts.add(flight.waiting.id, matcher.clone(), due, due);
+            self.doubts.add(flight.waiting.id, matcher.clone(), waits_until, waits_until);
         }
     }
 

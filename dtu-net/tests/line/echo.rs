@@ -70,3 +70,16 @@ fn the_echo_of_what_left_before_is_not_taken_for_the_reply() {
     bench.hear(&bytes);
     assert_eq!((bench.name(third), bench.line.counters().echo_bytes), ("replied", 24));
 }
+
+#[test]
+fn a_reply_that_repeats_its_request_is_taken_for_the_echo_that_was_damaged() {
+    let bytes = write(1, 2, 3);
+    let mut damaged = bytes.clone();
+    damaged[4] ^= 1;
+    let mut bench = Bench::new();
+    let id = bench.ask(asking(&bytes).echoed());
+    bench.hear(&damaged);
+    bench.hear(&bytes);
+    bench.pass(ms(500));
+    assert_eq!((bench.name(id), bench.skipped()), ("timed_out", 8));
+}
