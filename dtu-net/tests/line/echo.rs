@@ -2,7 +2,7 @@
 
 use super::rtu::{read, registers, write};
 use super::{Bench, asking, ms, reading};
-use dtu_net::line::{Matcher, Request};
+use dtu_net::line::{Matcher, Request, Unsolicited};
 
 #[test]
 fn the_echo_of_a_write_is_not_taken_for_its_reply() {
@@ -82,4 +82,31 @@ fn a_reply_that_repeats_its_request_is_taken_for_the_echo_that_was_damaged() {
     bench.hear(&bytes);
     bench.pass(ms(500));
     assert_eq!((bench.name(id), bench.skipped()), ("timed_out", 8));
+}
+
+#[test]
+fn an_echo_that_did_not_come_is_not_waited_for_behind_the_next_request() {
+    let bytes = write(1, 2, 3);
+    let mut bench = Bench::new();
+    bench.ask(asking(&bytes).echoed());
+    bench.pass(ms(1500));
+    let second = bench.ask(asking(&bytes).echoed());
+    bench.hear(&bytes);
+    bench.hear(&bytes);
+    bench.pass(ms(500));
+    assert_eq!((bench.name(second), bench.line.counters().echo_bytes), ("replied", 8));
+}
+
+#[test]
+fn of_more_echoes_than_are_waited_for_the_oldest_is_forgotten() {
+    let mut bench = Bench::new();
+    let sent: Vec<_> = (0..17).map(|value| write(1, 2, value)).collect();
+    for bytes in &sent {
+        bench.ask(Request::new(bytes, Matcher::None).timeout(ms(0)).echoed());
+    }
+    for bytes in &sent {
+        bench.hear(bytes);
+    }
+    assert_eq!(bench.line.counters().echo_bytes, 16 * 8);
+    assert_eq!(bench.unsolicited(), [(sent[0].clone(), Unsolicited::Idle)]);
 }
