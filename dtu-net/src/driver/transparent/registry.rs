@@ -57,7 +57,15 @@ impl Refusal {
 
 impl Registry {
     pub(super) fn new(profile: Arc<Profile>, max_sessions: usize, flapping: Option<Flapping>, hub: Hub) -> Self {
-        Self { sessions: Mutex::default(), is_closed: AtomicBool::new(false), profile, max_sessions, flapping, began: now(), hub }
+        Self {
+            sessions: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            profile,
+            max_sessions,
+            flapping,
+            began: now(),
+            hub,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
