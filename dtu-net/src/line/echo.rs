@@ -51,6 +51,11 @@ impl Echo {
         }
     }
 
+    /// Whether it has come.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
     /// Takes bytes of the line and adds those that are not the echo to `out`. Returns how many were.
     pub(super) fn filter(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         let mut echoed = 0;

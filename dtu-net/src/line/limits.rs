@@ -15,6 +15,10 @@ pub const STALL: Duration = Duration::from_secs(1);
 /// How long a line is kept quiet after a request whose reply did not come in time: a reply within it is known to be late.
 pub const QUARANTINE: Duration = Duration::from_secs(1);
 
+/// How long a line is kept quiet at most, before the quarantine, for a request that is over before its timeout is: one that was
+/// cancelled, or whose deadline or connection ended first. The rest of a longer timeout is suspicion.
+pub const QUIET_MAX: Duration = Duration::from_secs(60);
+
 /// How long after that a line still reckons with the reply, when the next request would take it for its own.
 pub const SUSPICION: Duration = Duration::from_secs(30);
 

@@ -3,10 +3,11 @@
 use super::doubts::Doubts;
 use super::event::{LineCounters, LineEvent, LineLedger, Unsolicited};
 use super::frame::FrameBuf;
-use super::limits::LineLimits;
+use super::limits::{LineLimits, QUIET_MAX};
 use super::queue::{Queue, Waiting};
 use super::reader::{Piece, Reader};
 use super::request::{Outcome, Reply, Request, RequestError, RequestId};
+use crate::limits::after;
 use crate::retry::Class;
 use core::time::Duration;
 use dtu_proto::Framing;
@@ -54,6 +55,10 @@ pub struct Line<F> {
     doubts: Doubts,
     /// Since when a request could be sent, were it not for a frame that has begun.
     held: Option<Instant>,
+    /// Whether what left last was not waited for, so that its echo may still come.
+    follows: bool,
+    /// Up to when the owner knows that it can send.
+    told: Option<Instant>,
     is_connected: bool,
     is_closed: bool,
     next_id: u64,
@@ -80,6 +85,8 @@ impl<F: Framing> Line<F> {
             flight: None,
             doubts: Doubts::default(),
             held: None,
+            follows: false,
+            told: None,
             is_connected: false,
             is_closed: false,
             next_id: 0,
@@ -121,7 +128,7 @@ impl<F: Framing> Line<F> {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         self.ledger.pending += 1;
-        let (plan, deadline) = (request.plan(now), now + request.deadline);
+        let (plan, deadline) = (request.plan(now), after(now, request.deadline));
         self.queue.put(Waiting { id, request, plan, deadline, not_before: None, sent: None });
         Ok(id)
     }
@@ -132,7 +139,7 @@ impl<F: Framing> Line<F> {
         let is_on_line = self.flight.as_ref().is_some_and(|flight| flight.waiting.id == id);
         if is_on_line && let Some(mut flight) = self.flight.take() {
             self.give_back(&mut flight);
-            self.doubt(&flight, flight.until.max(now));
+            self.doubt(&flight, now);
             self.settle(id, Outcome::Cancelled);
             return true;
         }
@@ -155,11 +162,11 @@ impl<F: Framing> Line<F> {
         self.is_connected = false;
         self.reader.give_up();
         self.take_pieces(now);
-        self.reader.expect_echo(None);
+        self.reader.forget_echoes();
         if let Some(mut flight) = self.flight.take() {
             self.give_back(&mut flight);
             // The unit may hand out what its line says now on its next connection.
-            self.doubt(&flight, flight.until.max(now));
+            self.doubt(&flight, now);
             self.failed(now, flight, Outcome::LineGone);
         }
     }
@@ -183,6 +190,7 @@ impl<F: Framing> Line<F> {
     /// Time has passed. An early or repeated call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.doubts.forget(now);
+        self.told = Some(now);
         self.reader.handle_timeout(now);
         self.take_pieces(now);
         let is_due = |flight: &Flight| flight.until <= now;
@@ -206,11 +214,12 @@ impl<F: Framing> Line<F> {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         self.doubts.forget(now);
         if !self.is_clear(now) {
+            self.held = None;
             return false;
         }
         if self.reader.is_waiting() {
             let held = *self.held.get_or_insert(now);
-            if now < held + self.limits.stall {
+            if now < after(held, self.limits.stall) {
                 return false;
             }
             self.reader.give_up();
@@ -225,7 +234,13 @@ impl<F: Framing> Line<F> {
             waiting.sent = Some(now);
             let is_over = !waiting.request.matcher.expects_reply() && waiting.request.timeout.is_zero();
             out.extend_from_slice(&waiting.request.bytes);
-            self.reader.expect_echo(waiting.request.echo.then(|| waiting.request.bytes.clone()));
+            if !self.follows {
+                self.reader.forget_echoes();
+            }
+            if waiting.request.echo {
+                self.reader.expect_echo(waiting.request.bytes.clone());
+            }
+            self.follows = is_over;
             self.counters.attempts += 1;
             if is_over {
                 self.settle(waiting.id, Outcome::Sent);
@@ -244,7 +259,8 @@ impl<F: Framing> Line<F> {
         self.events.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) and then [`poll_transmit`](Self::poll_transmit) next, and why.
+    /// When to call [`handle_timeout`](Self::handle_timeout) and then [`poll_transmit`](Self::poll_transmit) next, and why. Who
+    /// cannot send then is not told of that turn again: call `poll_transmit` as soon as what was taken before has left.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, LineTimer)> {
         let stall = self.reader.poll_timeout().map(|at| (at, LineTimer::Stall));
@@ -257,17 +273,16 @@ impl<F: Framing> Line<F> {
         [stall, reply, confirm, send, deadline].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// When the next request can be sent, as far as time alone keeps it back.
+    /// When the next request can be sent, as far as time alone keeps it back. What has been told is not told again: the owner
+    /// may be unable to send.
     fn next_turn(&self) -> Option<Instant> {
         if !self.is_connected || self.flight.is_some() {
             return None;
         }
-        if let Some(held) = self.held {
-            return Some(held + self.limits.stall);
-        }
+        let held = self.held.map(|held| after(held, self.limits.stall));
         let quiet = self.doubts.quiet_until();
-        let ready = self.queue.iter().filter_map(|waiting| waiting.not_before.max(quiet));
-        ready.min()
+        let turn = held.or_else(|| self.queue.iter().filter_map(|waiting| waiting.not_before.max(quiet)).min())?;
+        (self.told < Some(turn)).then_some(turn)
     }
 
     /// Whether nothing is in the way of the next request but what stands in the queue.
@@ -331,7 +346,7 @@ impl<F: Framing> Line<F> {
         // One that came before is older: it was the late one.
         self.give_back(&mut flight);
         if self.doubts.is_doubtful(id, frame.as_bytes()) {
-            flight.tentative = Some((frame, now, now + self.limits.confirm));
+            flight.tentative = Some((frame, now, after(now, self.limits.confirm)));
             self.flight = Some(flight);
         } else {
             self.replied(now, flight, frame);
@@ -371,10 +386,10 @@ impl<F: Framing> Line<F> {
             while self.doubts.take(frame.as_bytes()).is_some() {}
             return self.replied(came, flight, frame);
         }
+        self.doubt(&flight, now);
         if !flight.waiting.request.matcher.expects_reply() {
             return self.settle(flight.waiting.id, Outcome::Sent);
         }
-        self.doubt(&flight, now);
         let outcome = Outcome::TimedOut { attempts: flight.attempts };
         self.failed(now, flight, outcome);
     }
@@ -397,16 +412,19 @@ impl<F: Framing> Line<F> {
         self.settle(flight.waiting.id, Outcome::Replied(reply));
     }
 
-    /// The reply to a request may still come, reckoned from when it was due.
-    fn doubt(&mut self, flight: &Flight, due: Instant) {
-        let matcher = &flight.waiting.request.matcher;
-        let quiet = if matcher.is_unique() { Duration::ZERO } else { self.limits.quarantine };
-        let quiet_until = due + quiet;
+    /// The reply to a request that is over at `now` may still come, reckoned from when its timeout is: a deadline, a cancellation or
+    /// the end of the connection makes no device faster.
+    fn doubt(&mut self, flight: &Flight, now: Instant) {
+        let Request { matcher, timeout, .. } = &flight.waiting.request;
+        let due = after(flight.sent, *timeout).max(now);
+        let waits_until = due.min(after(now, QUIET_MAX));
         if matcher.expects_reply() {
-            self.doubts.add(flight.waiting.id, matcher.clone(), quiet_until, quiet_until + self.limits.suspicion);
-        } else {
+            let quiet = if matcher.is_unique() { Duration::ZERO } else { self.limits.quarantine };
+            let until = after(after(due, quiet), self.limits.suspicion);
+            self.doubts.add(flight.waiting.id, matcher.clone(), after(waits_until, quiet), until);
+        } else if due > now {
             // Nothing comes, but the devices on the line are given their time.
-            self.doubts.add(flight.waiting.id, matcher.clone(), due, due);
+            self.doubts.add(flight.waiting.id, matcher.clone(), waits_until, waits_until);
         }
     }
 

@@ -45,7 +45,8 @@ impl Matcher {
         Ok(if reply.address() == 0 { Self::None } else { Self::ModbusRtu(reply) })
     }
 
-    /// For `request`, a whole Modbus TCP frame.
+    /// For `request`, a whole Modbus TCP frame. Give each request another transaction than those before it: by that its reply is
+    /// told from theirs, and the line is not held quiet for them.
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use super::echo::Echo;
 use super::frame::FrameBuf;
+use crate::limits::after;
 use bytes::Bytes;
 use core::time::Duration;
 use dtu_proto::tokens::{TokenDeframer, TokenSet, TokenStep};
@@ -9,6 +10,9 @@ use dtu_proto::{Framing, Malformed};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// The echoes that are waited for, of requests that left one behind the other without a wait. Of more the oldest is forgotten.
+const ECHOES_MAX: usize = 16;
 
 /// What stood on the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +25,8 @@ pub(super) enum Piece {
 #[derive(Debug)]
 pub(super) struct Reader<F> {
     deframer: TokenDeframer<F, Vec<u8>, Arc<TokenSet>>,
-    echo: Option<Echo>,
+    /// Of what left and is not back yet, in this order.
+    echoes: Vec<Echo>,
     stall: Duration,
     /// When the last byte came of what waits for more.
     last_byte: Option<Instant>,
@@ -33,7 +38,7 @@ pub(super) struct Reader<F> {
 impl<F: Framing> Reader<F> {
     pub(super) fn new(framing: F, tokens: Arc<TokenSet>, stall: Duration) -> Self {
         let (deframer, pieces) = (TokenDeframer::new(framing, tokens), VecDeque::new());
-        Self { deframer, echo: None, stall, last_byte: None, pieces, echo_bytes: 0, skipped_bytes: 0 }
+        Self { deframer, echoes: Vec::new(), stall, last_byte: None, pieces, echo_bytes: 0, skipped_bytes: 0 }
     }
 
     /// Takes these tokens out from now on. What waits is given up.
@@ -49,30 +54,52 @@ impl<F: Framing> Reader<F> {
         self.deframer.framing()
     }
 
-    /// The next bytes begin with the echo of `request`, unless it is late.
-    pub(super) fn expect_echo(&mut self, request: Option<Bytes>) {
-        self.echo = request.map(Echo::new);
+    /// The echo of `request` comes behind those that are expected already.
+    pub(super) fn expect_echo(&mut self, request: Bytes) {
+        if self.echoes.len() == ECHOES_MAX {
+            self.echoes.remove(0);
+        }
+        self.echoes.push(Echo::new(request));
+    }
+
+    /// What has not come back by now does not come any more.
+    pub(super) fn forget_echoes(&mut self) {
+        self.echoes.clear();
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        if let Some(echo) = &mut self.echo {
-            let mut line = Vec::with_capacity(bytes.len());
-            self.echo_bytes += echo.filter(bytes, &mut line) as u64;
-            self.cut(&line);
-        } else {
+        if self.echoes.is_empty() {
             self.cut(bytes);
+        } else {
+            let line = self.without_echoes(bytes, false);
+            self.cut(&line);
         }
         self.last_byte = self.is_waiting().then_some(now);
     }
 
+    /// Takes the echoes out, one after the other; `silent` says that no more bytes come for now.
+    fn without_echoes(&mut self, bytes: &[u8], silent: bool) -> Vec<u8> {
+        let mut line = bytes.to_vec();
+        for echo in &mut self.echoes {
+            let mut rest = Vec::with_capacity(line.len());
+            self.echo_bytes += echo.filter(&line, &mut rest) as u64;
+            if silent {
+                self.echo_bytes += echo.give_up(&mut rest) as u64;
+            }
+            line = rest;
+        }
+        self.echoes.retain(|echo| !echo.is_done());
+        line
+    }
+
     /// Whether bytes wait for more.
     pub(super) fn is_waiting(&self) -> bool {
-        self.deframer.buffered() > 0 || self.echo.as_ref().is_some_and(Echo::is_holding)
+        self.deframer.buffered() > 0 || self.echoes.iter().any(Echo::is_holding)
     }
 
     /// When what waits is given up.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.last_byte.map(|last_byte| last_byte + self.stall)
+        self.last_byte.map(|last_byte| after(last_byte, self.stall))
     }
 
     /// Gives up what waits when its time has come.
@@ -84,11 +111,8 @@ impl<F: Framing> Reader<F> {
 
     /// Gives up everything that waits for more, one candidate after the other: what stands behind a false beginning is found.
     pub(super) fn give_up(&mut self) {
-        if let Some(echo) = &mut self.echo {
-            let mut line = Vec::new();
-            self.echo_bytes += echo.give_up(&mut line) as u64;
-            self.cut(&line);
-        }
+        let line = self.without_echoes(&[], true);
+        self.cut(&line);
         while self.deframer.buffered() > 0 {
             let before = self.deframer.buffered();
             self.judge(TokenDeframer::abandon_candidate);

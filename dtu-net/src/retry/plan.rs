@@ -4,6 +4,7 @@ use super::error::End;
 use super::failure::Class;
 use super::policy::{Policy, Repeatable};
 use crate::backoff::Delays;
+use crate::limits::after;
 use core::time::Duration;
 use rand_core::Rng;
 use std::time::Instant;
@@ -67,7 +68,7 @@ impl Plan {
         }
         self.attempts = self.attempts.saturating_add(1);
         let is_last_chance = left <= self.policy.attempt_timeout;
-        let until = now + left.min(self.policy.attempt_timeout);
+        let until = after(now, left.min(self.policy.attempt_timeout));
         Ok(Attempt { number: self.attempts, until, is_last_chance })
     }
 
@@ -89,7 +90,7 @@ impl Plan {
             let is_used_up = self.policy.backoff.attempt_limit().is_some_and(|limit| self.delays.attempts() >= limit);
             return Err(if is_used_up { End::AttemptsUsedUp } else { End::Deadline });
         };
-        if delay >= self.left(now) { Err(End::Deadline) } else { Ok(now + delay) }
+        if delay >= self.left(now) { Err(End::Deadline) } else { Ok(after(now, delay)) }
     }
 
     /// The attempts begun so far.

@@ -198,8 +198,12 @@ impl Pattern {
         lens.fold(0, usize::saturating_add)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.elements.iter().any(|element| element.name() == Some(name))
+    /// The most bytes that stand at the place of this name, if there is one.
+    pub(super) fn longest(&self, name: &str) -> Option<usize> {
+        self.elements.iter().find_map(|element| match element {
+            Element::Place { name: known, most, .. } if !name.is_empty() && **known == *name => Some(*most),
+            Element::Place { .. } | Element::Bytes(_) => None,
+        })
     }
 
     /// Whether a registration stands at the front of `bytes`; `silent` says that no more bytes come for now.

@@ -4,7 +4,7 @@ use super::error::Problem;
 use super::pattern::{Captures, Pattern};
 use super::text::{Part, parts};
 
-/// The longest answer, in bytes.
+/// The longest answer, in bytes, with its places filled.
 pub const REPLY_MAX: usize = 1024;
 
 /// What a registration or a heartbeat is answered with: nothing, what came, or bytes with places that are filled from the
@@ -36,19 +36,23 @@ impl Template {
     ///
     /// [`Problem`]: what is malformed, or is named by no place of `pattern`.
     pub fn new(text: &str, pattern: &Pattern) -> Result<Self, Problem> {
-        let read = parts(text)?.into_iter().map(|part| match part {
-            Part::Bytes(bytes) => Ok(TemplatePart::Bytes(bytes.into())),
-            Part::Place { inside, .. } if pattern.has(inside) => Ok(TemplatePart::Place(inside.into())),
-            Part::Place { at, .. } => Err(Problem::UnknownName { at }),
+        let mut len: usize = 0;
+        let read = parts(text)?.into_iter().map(|part| {
+            let (part, longest) = match part {
+                Part::Bytes(bytes) => (TemplatePart::Bytes(bytes.as_slice().into()), bytes.len()),
+                Part::Place { inside, at } => {
+                    let longest = pattern.longest(inside).ok_or(Problem::UnknownName { at })?;
+                    (TemplatePart::Place(inside.into()), longest)
+                }
+            };
+            len = len.saturating_add(longest);
+            Ok(part)
         });
         let parts: Vec<TemplatePart> = read.collect::<Result<_, _>>()?;
-        let fixed = |part: &TemplatePart| if let TemplatePart::Bytes(bytes) = part { bytes.len() } else { 0 };
-        let len: usize = parts.iter().map(fixed).sum();
-        match len {
-            _ if parts.is_empty() => Err(Problem::Empty),
-            REPLY_MAX.. => Err(Problem::TooLong { len, limit: REPLY_MAX }),
-            _ => Ok(Self::Parts(parts)),
+        if parts.is_empty() {
+            return Err(Problem::Empty);
         }
+        if len > REPLY_MAX { Err(Problem::TooLong { len, limit: REPLY_MAX }) } else { Ok(Self::Parts(parts)) }
     }
 
     /// Puts the answer to `came` behind `out`. Returns whether there is one.

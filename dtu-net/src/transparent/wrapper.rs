@@ -32,18 +32,20 @@ pub(super) enum Unwrapped {
 }
 
 impl Wrapper {
-    /// The header of the registration serves those that leave: it has the unit's number.
+    /// The header of the registration serves those that leave: it has the unit's number. A registration that is no envelope
+    /// leaves the number 0.
     pub(super) fn new(envelope: Envelope, registration: &[u8]) -> Self {
-        let mut header = match envelope.framing.examine(registration) {
-            Examined::Frame(frame) => frame.as_bytes().get(..frame.payload_range().start).unwrap_or_default().to_vec(),
-            Examined::NeedMore { .. } | Examined::Rejected { .. } => Vec::new(),
+        let mut empty = Vec::new();
+        let overhead = envelope.framing.encode_into(&[], &[], &mut empty).map_or(0, |()| empty.len());
+        let room = envelope.framing.max_frame_len().saturating_sub(overhead);
+        let header_of = |bytes| match envelope.framing.examine(bytes) {
+            Examined::Frame(frame) => frame.as_bytes().get(..frame.payload_range().start).map(<[u8]>::to_vec),
+            Examined::NeedMore { .. } | Examined::Rejected { .. } => None,
         };
+        let mut header = header_of(registration).or_else(|| header_of(&empty)).unwrap_or_default();
         if let Some(kind) = header.get_mut(envelope.kind_at) {
             *kind = envelope.data_down;
         }
-        let mut empty = Vec::new();
-        let overhead = envelope.framing.encode_into(&header, &[], &mut empty).map_or(0, |()| empty.len());
-        let room = envelope.framing.max_frame_len().saturating_sub(overhead);
         let (deframer, chunk) = (Deframer::new(envelope.framing.clone()), room.clamp(1, CHUNK));
         Self { envelope, deframer, header, chunk, gives_up: false }
     }

@@ -1,7 +1,9 @@
 //! Replies that come too late.
 
-use super::rtu::{read, registers};
+use super::rtu::{read, registers, write};
 use super::{Bench, asking, ms, reading};
+use core::time::Duration;
+use dtu_net::line::limits::QUIET_MAX;
 use dtu_net::line::{DOUBTS_MAX, LineLimits, LineTimer, Matcher, Request, Unsolicited};
 
 #[test]
@@ -151,4 +153,72 @@ fn what_is_remembered_of_the_past_is_bounded() {
     // The oldest is forgotten, so the last one is nobody's.
     assert_eq!(told[0].1, Unsolicited::Late { id: asked[1] });
     assert_eq!(told[DOUBTS_MAX].1, Unsolicited::Idle);
+}
+
+#[test]
+fn a_deadline_that_cuts_the_timeout_short_does_not_cut_the_quarantine_short() {
+    let mut bench = Bench::new();
+    let first = bench.ask(reading().timeout(ms(3000)).deadline(ms(100)));
+    let second = bench.ask(reading().timeout(ms(3000)));
+    bench.pass(ms(2000));
+    assert_eq!((bench.name(first), bench.sent.len()), ("timed_out", 1));
+    // Two seconds are nothing that would be late by the timeout.
+    bench.hear(&registers(1, &[1]));
+    assert_eq!(bench.unsolicited(), [(registers(1, &[1]), Unsolicited::Late { id: first })]);
+    bench.hear(&registers(1, &[2]));
+    assert_eq!(bench.reply(second), Some(&registers(1, &[2])[..]));
+
+    // Nor when it is cancelled, or its connection ends.
+    for is_lost in [false, true] {
+        let mut bench = Bench::new();
+        let first = bench.ask(reading().timeout(ms(3000)).deadline(ms(100)));
+        bench.read();
+        if is_lost {
+            bench.line.handle_disconnected(bench.now);
+            bench.line.handle_connected(bench.now);
+        } else {
+            assert!(bench.line.cancel(bench.now, first));
+        }
+        bench.drain();
+        assert_eq!(bench.sent.len(), 1);
+        bench.pass(ms(3999));
+        assert_eq!(bench.sent.len(), 1, "{is_lost}");
+        bench.pass(ms(1));
+        assert_eq!(bench.sent.len(), 2, "{is_lost}");
+    }
+}
+
+#[test]
+fn a_timeout_of_any_length_does_not_keep_the_line_quiet_for_ever() {
+    let mut bench = Bench::new();
+    let first = bench.ask(reading().timeout(Duration::MAX).deadline(ms(100)));
+    let broadcast = bench.ask(Request::new(write(0, 1, 1), Matcher::None).timeout(Duration::MAX).deadline(ms(400_000)));
+    let third = bench.ask(reading().deadline(ms(900_000)).timeout(ms(2000)));
+    bench.pass(ms(100) + QUIET_MAX + ms(999));
+    assert_eq!((bench.name(first), bench.sent.len()), ("timed_out", 1));
+    bench.pass(ms(1));
+    assert_eq!(bench.sent.len(), 2);
+    assert!(bench.line.cancel(bench.now, broadcast));
+    bench.drain();
+    bench.pass(QUIET_MAX - ms(1));
+    assert_eq!(bench.sent.len(), 2);
+    bench.pass(ms(1));
+    assert_eq!(bench.sent.len(), 3);
+    // It is reckoned with all the same.
+    bench.hear(&registers(1, &[1]));
+    assert_eq!(bench.name(third), "pending");
+    bench.hear(&registers(1, &[2]));
+    assert_eq!(bench.reply(third), Some(&registers(1, &[2])[..]));
+    assert_eq!(bench.unsolicited(), [(registers(1, &[1]), Unsolicited::Late { id: first })]);
+}
+
+#[test]
+fn a_deadline_does_not_cut_short_how_long_a_broadcast_leaves_the_line_alone() {
+    let mut bench = Bench::new();
+    let id = bench.ask(Request::new(write(0, 1, 1), Matcher::None).timeout(ms(800)).deadline(ms(100)));
+    bench.read();
+    bench.pass(ms(799));
+    assert_eq!((bench.name(id), bench.sent.len()), ("sent", 1));
+    bench.pass(ms(1));
+    assert_eq!(bench.sent.len(), 2);
 }

@@ -2,6 +2,7 @@
 
 use super::rtu::{read, registers, sealed};
 use super::{Bench, asking, ms, reading};
+use core::time::Duration;
 use dtu_net::line::{Line, LineLimits, LineTimer, Matcher, Outcome, Priority, Request, RequestError, Unsolicited};
 use dtu_proto::presets::{Direction, ModbusRtu};
 
@@ -179,4 +180,61 @@ fn a_cancelled_request_is_over_at_once_and_its_reply_is_nobodys() {
     assert_eq!(bench.sent.len(), 2);
     bench.hear(&registers(1, &[2]));
     assert_eq!(bench.reply(third), Some(&registers(1, &[2])[..]));
+}
+
+#[test]
+fn what_a_half_frame_holds_back_and_is_not_wanted_any_more_leaves_no_timer_behind() {
+    let mut bench = Bench::new();
+    bench.hear(&registers(9, &[1])[..3]);
+    let id = bench.read();
+    assert_eq!(bench.sent.len(), 0);
+    assert!(bench.line.cancel(bench.now, id));
+    bench.drain();
+    bench.pass(ms(2000));
+    assert_eq!(bench.timer(), None);
+    // Nor does it cut short what holds the next one back.
+    let stranger = registers(9, &[1]);
+    bench.hear(&stranger[..3]);
+    bench.read();
+    assert_eq!(bench.sent.len(), 0);
+    bench.hear(&stranger[3..]);
+    assert_eq!((bench.sent.len(), bench.unsolicited().len()), (1, 1));
+}
+
+#[test]
+fn a_turn_that_cannot_be_taken_because_nothing_leaves_is_told_once() {
+    let mut bench = Bench::new();
+    let first = bench.read();
+    let second = bench.ask(reading().deadline(ms(20_000)));
+    bench.now += ms(500);
+    bench.line.handle_timeout(bench.now);
+    assert_eq!(bench.timer(), Some((ms(1000), LineTimer::Send)));
+    bench.now += ms(1000);
+    bench.line.handle_timeout(bench.now);
+    // The deadline of the second is left.
+    assert_eq!(bench.timer(), Some((ms(18_500), LineTimer::Deadline)));
+    bench.drain();
+    assert_eq!((bench.name(first), bench.sent.len()), ("timed_out", 2));
+    bench.hear(&registers(1, &[1]));
+    bench.hear(&registers(1, &[2]));
+    assert_eq!(bench.reply(second), Some(&registers(1, &[2])[..]));
+}
+
+#[test]
+fn times_of_any_length_do_not_lead_out_of_the_clock() {
+    let mut limits = LineLimits::default();
+    (limits.stall, limits.quarantine) = (Duration::MAX, Duration::MAX);
+    (limits.suspicion, limits.confirm) = (Duration::MAX, Duration::MAX);
+    let mut bench = Bench::with(limits);
+    let endless = || reading().timeout(Duration::MAX).deadline(Duration::MAX);
+    let first = bench.ask(endless());
+    bench.hear(&registers(1, &[1])[..3]);
+    bench.hear(&registers(1, &[1])[3..]);
+    assert_eq!(bench.name(first), "replied");
+    let second = bench.ask(endless());
+    assert!(bench.line.cancel(bench.now, second));
+    bench.drain();
+    bench.pass(ms(1000));
+    bench.hear(&registers(1, &[2]));
+    assert_eq!(bench.unsolicited(), [(registers(1, &[2]), Unsolicited::Late { id: second })]);
 }

@@ -50,6 +50,17 @@ fn requests_and_replies_go_in_envelopes_cut_and_glued_at_will() {
 }
 
 #[test]
+fn a_unit_that_registers_outside_of_its_envelopes_is_sent_their_kind_all_the_same() {
+    let mut spec = spec();
+    spec.registration.pattern = r"REG:{id:digit*11}\r\n".into();
+    spec.registration.reply = ReplySpec::None;
+    let mut bench = Bench::new(&spec);
+    bench.connect(super::bench::REG);
+    bench.ask(&read(1, 0, 2));
+    assert_eq!(bench.sent, [ddp(0x89, &[0; 11], &read(1, 0, 2))]);
+}
+
+#[test]
 fn what_is_longer_than_an_envelope_leaves_in_several() {
     let mut bench = Bench::new(&spec());
     bench.connect(&registration(ID));

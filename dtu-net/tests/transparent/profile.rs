@@ -1,7 +1,9 @@
 //! Profiles, and what is wrong with them.
 
 use super::bench::spec;
-use dtu_net::transparent::{EnvelopeSpec, HEARTBEATS_MAX, HeartbeatSpec, Key, Mode, Problem, ProfileSpec, ReplySpec};
+use dtu_net::transparent::{
+    EnvelopeSpec, HEARTBEATS_MAX, HeartbeatSpec, Key, Mode, Problem, ProfileSpec, REPLY_MAX, ReplySpec,
+};
 use dtu_proto::spec::FrameSpec;
 
 fn problem(change: impl FnOnce(&mut ProfileSpec)) -> (Key, Problem, String) {
@@ -9,6 +11,21 @@ fn problem(change: impl FnOnce(&mut ProfileSpec)) -> (Key, Problem, String) {
     change(&mut spec);
     let error = spec.build().expect_err("it is wrong");
     (error.key, error.problem, error.to_string())
+}
+
+#[test]
+fn the_longest_answer_is_known_before_anyone_registers() {
+    let answer = |text: String| {
+        let mut spec = ProfileSpec::new("modbus_rtu", "{id:digit*1..11},{:any*2}{x:any*5}");
+        spec.registration.reply = ReplySpec::Bytes(text);
+        spec.build().map(drop).map_err(|error| error.problem)
+    };
+    assert_eq!(answer("A".repeat(REPLY_MAX)), Ok(()));
+    let too_long = |len| Err(Problem::TooLong { len, limit: REPLY_MAX });
+    assert_eq!(answer("A".repeat(REPLY_MAX + 1)), too_long(REPLY_MAX + 1));
+    assert_eq!(answer("A".repeat(REPLY_MAX - 16) + "{id}{x}"), Ok(()));
+    assert_eq!(answer("A".repeat(REPLY_MAX - 15) + "{id}{x}"), too_long(REPLY_MAX + 1));
+    assert_eq!(answer("{}".into()), Err(Problem::UnknownName { at: 0 }));
 }
 
 fn heartbeat(token: &str) -> HeartbeatSpec {

@@ -35,7 +35,7 @@ fn of_a_hundred_thousand_requests_none_gets_the_reply_to_another() {
     assert_eq!(sum.wrong, 0);
     // It was rough, and most came through.
     assert!(sum.late > 3000 && sum.skipped > 10_000 && sum.heartbeats > 1000 && sum.echoed > 10_000, "{sum:?}");
-    assert!(sum.connections > 500 && sum.replied > 90_000, "{sum:?}");
+    assert!(sum.connections > 500 && sum.replied > 85_000, "{sum:?}");
 }
 
 /// Replies later than timeout and quarantine cannot be told apart for certain; the second one behind them tells most of them.

@@ -29,7 +29,7 @@ pub(crate) struct Scene {
     /// How late the replies that are late may be, from when the request left.
     pub(crate) latest: Duration,
     pub(crate) suspicion: Duration,
-    /// Damage, echoes and lost connections besides.
+    /// Damage, echoes, lost connections, cancellations and short deadlines besides.
     pub(crate) is_rough: bool,
 }
 
@@ -49,6 +49,7 @@ pub(crate) struct Result {
 enum Coming {
     Bytes(Vec<u8>),
     Connection,
+    Cancellation(RequestId),
 }
 
 struct Asked {
@@ -124,6 +125,8 @@ impl World {
                     match self.coming.remove(&(at, number)).expect("it is there") {
                         Coming::Bytes(bytes) => self.arrive(&bytes),
                         Coming::Connection => self.connect(),
+                        // It may be over by then.
+                        Coming::Cancellation(id) => drop(self.session.cancel(self.now, id)),
                     }
                 }
                 _ => {
@@ -173,7 +176,14 @@ impl World {
             if self.is_echoed {
                 request = request.echoed();
             }
+            if self.scene.is_rough && self.random.permille(30) {
+                request = request.deadline(self.time(50, 1500));
+            }
             let id = self.session.request(self.now, request).unwrap();
+            if self.scene.is_rough && self.random.permille(30) {
+                let at = self.now + self.time(0, 1500);
+                self.come(at, Coming::Cancellation(id));
+            }
             self.asked.insert(id, Asked { bytes, number });
         }
     }

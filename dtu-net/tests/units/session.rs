@@ -6,13 +6,14 @@ use core::pin::pin;
 use core::task::{Context, Waker};
 use core::time::Duration;
 use dtu_net::backoff::Backoff;
-use dtu_net::driver::transparent::Unanswered;
+use dtu_net::driver::transparent::{TransparentServer, Unanswered};
 use dtu_net::line::{Outcome, RequestError, Unsolicited};
 use dtu_net::retry::Policy;
 use dtu_net::transparent::{HeartbeatSpec, ReplySpec};
 use dtu_net::{Cause, State};
 use dtu_proto::message::CloseCode;
 use tokio::io::AsyncWriteExt;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn a_unit_is_asked_and_replies() {
@@ -173,4 +174,39 @@ async fn a_request_that_nobody_answers_times_out() {
     assert_eq!(session.request(request).await, Err(Unanswered::TimedOut { attempts: 1 }));
     let broadcast = super::rtu::write(0, 1, 1);
     assert_eq!(session.request(asking(&broadcast).timeout(Duration::from_secs(1))).await, Err(Unanswered::NoReply));
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_or_cancelled_ends_everything_it_has_begun() {
+    for is_dropped in [true, false] {
+        let cancel = CancellationToken::new();
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let mut server = TransparentServer::bind(loopback, config(&spec()), cancel.clone()).unwrap();
+        let mut unit = unit(&server, b"REG0001;").await;
+        let mut stranger = super::unit(&server, b"REG").await;
+        let session = server.accept().await.unwrap();
+        let ticket = session.try_request(asking(&read(1, 0, 1))).unwrap();
+        // One that was let in, and that nobody has accepted.
+        let mut second = super::unit(&server, b"REG0002;").await;
+        while server.counters().sessions < 2 {
+            tokio::task::yield_now().await;
+        }
+        let server = if is_dropped {
+            drop(server);
+            None
+        } else {
+            cancel.cancel();
+            Some(server)
+        };
+        assert_eq!(session.closed().await.state, State::Closed);
+        assert_eq!(ticket.await, Outcome::LineGone);
+        expect(&mut unit, &read(1, 0, 1)).await;
+        assert!(is_over(&mut unit).await && is_over(&mut stranger).await && is_over(&mut second).await);
+        drop((unit, stranger, second));
+        // No task holds on to anything: the runtime has no more than this one.
+        while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(server.is_none_or(|server| server.counters().sessions == 0));
+    }
 }

@@ -117,3 +117,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Carriage<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hub::Hub;
+    use super::{Arc, Carriage, Cause, Pin, Shared};
+    use crate::driver::now;
+    use crate::line::{Matcher, Outcome, Request};
+    use crate::transparent::{ProfileSpec, Reception, ReceptionEvent, Transparent};
+    use core::future::poll_fn;
+    use core::time::Duration;
+
+    /// Something is to leave, its turn has come, and the peer takes nothing: nothing rings until the next deadline.
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_does_not_make_the_task_spin() {
+        let profile = Arc::new(ProfileSpec::new("modbus_rtu", "REG{id:digit*4};").build().expect("it is one"));
+        let mut reception = Reception::new(Arc::clone(&profile), now());
+        reception.handle_bytes(now(), b"REG0001;");
+        let Some(ReceptionEvent::Identified(identified)) = reception.poll_event() else { panic!("it registers") };
+        let shared = Shared::new(Transparent::new(profile, "0001".into(), 7, now()), Hub::new(1), now());
+        let (epoch, outcome) = shared.task(|inner, at| {
+            let epoch = inner.session.handle_identified(at, identified).expect("it is open");
+            let ask = || Request::new(*b"request", Matcher::AnyFrame).deadline(Duration::from_secs(600));
+            let first = inner.session.request(at, ask()).expect("there is room");
+            inner.session.request(at, ask()).map(drop).expect("there is room");
+            (epoch, inner.expect(first))
+        });
+        let (near, _far) = tokio::io::duplex(3);
+        let mut carriage = Carriage::new(near, Arc::clone(&shared), epoch);
+        let mut turns = 0;
+        poll_fn(|context| {
+            turns += 1;
+            assert!(turns < 20, "it spins");
+            Pin::new(&mut carriage).poll(context)
+        })
+        .await;
+        let last = shared.application(|inner| (inner.last.cause.clone(), false));
+        assert!(matches!(last, Some(Cause::Silent { .. })), "{last:?}");
+        assert_eq!(outcome.await, Ok(Outcome::TimedOut { attempts: 1 }));
+    }
+}

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::error::Cause;
 use crate::event::{Epoch, State};
 use crate::transparent::{Identified, Profile, Takeover, Transparent};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use dtu_proto::message::{CloseCode, RefuseCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ type Sessions = HashMap<Arc<str>, Arc<Shared>>;
 #[derive(Debug)]
 pub(super) struct Registry {
     sessions: Mutex<Sessions>,
+    /// Nobody is let in any more. It is set under the lock of the sessions.
+    is_closed: AtomicBool,
     profile: Arc<Profile>,
     max_sessions: usize,
     flapping: Option<Flapping>,
@@ -55,7 +57,15 @@ impl Refusal {
 
 impl Registry {
     pub(super) fn new(profile: Arc<Profile>, max_sessions: usize, flapping: Option<Flapping>, hub: Hub) -> Self {
-        Self { sessions: Mutex::default(), profile, max_sessions, flapping, began: now(), hub }
+        Self {
+            sessions: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            profile,
+            max_sessions,
+            flapping,
+            began: now(),
+            hub,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
@@ -75,6 +85,9 @@ impl Registry {
             Refusal::new(Cause::TurnedAway(RefuseCode::BUSY))
         })?;
         let mut sessions = self.lock();
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(Refusal::new(Cause::Closed(CloseCode::GOING_DOWN)));
+        }
         let id = identified.registration.id();
         let known = sessions.get(id).filter(|known| !known.task(|inner, _| inner.is_closed())).map(Arc::clone);
         let (shared, new) = if let Some(shared) = known {
@@ -141,13 +154,47 @@ impl Registry {
         self.lock().values().cloned().collect()
     }
 
-    /// Closes every session.
+    /// Closes every session, and lets nobody in from now on.
     pub(super) fn close(&self, code: CloseCode) {
-        for shared in self.all() {
+        let sessions: Vec<_> = {
+            let sessions = self.lock();
+            self.is_closed.store(true, Ordering::Relaxed);
+            sessions.values().cloned().collect()
+        };
+        for shared in sessions {
             shared.application(|inner| {
                 inner.session.close(now(), code);
                 ((), true)
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, Cause, CloseCode, Hub, Identified, Registry, now};
+    use crate::transparent::{Profile, ProfileSpec, Reception, ReceptionEvent};
+
+    fn identified(profile: &Arc<Profile>, registration: &[u8]) -> Identified {
+        let mut reception = Reception::new(Arc::clone(profile), now());
+        reception.handle_bytes(now(), registration);
+        let Some(ReceptionEvent::Identified(identified)) = reception.poll_event() else { panic!("it registers") };
+        identified
+    }
+
+    /// A connection may have said who it is at the very moment at which the server ends.
+    #[test]
+    fn nobody_is_let_in_behind_the_end() {
+        let profile = Arc::new(ProfileSpec::new("modbus_rtu", "REG{id:digit*4};").build().expect("it is one"));
+        let registry = Registry::new(Arc::clone(&profile), 10, None, Hub::new(1));
+        let first = registry.admit(identified(&profile, b"REG0001;")).map_err(|refusal| refusal.cause);
+        let first = first.expect("there is room");
+        registry.close(CloseCode::GOING_DOWN);
+        assert!(first.shared.task(|inner, _| inner.is_closed()));
+        for registration in [b"REG0001;", b"REG0002;"] {
+            let late = registry.admit(identified(&profile, registration));
+            assert_eq!(late.map(drop).map_err(|refusal| refusal.cause), Err(Cause::Closed(CloseCode::GOING_DOWN)));
+        }
+        assert_eq!(registry.sweep(), 0);
     }
 }

@@ -234,13 +234,8 @@ async fn keep_house(house: Arc<House>) {
     while house.cancel.run_until_cancelled(ticks.tick()).await.is_some() {
         house.registry.sweep();
     }
-    // Also those that were let in at the last moment.
-    while {
-        house.registry.close(CloseCode::GOING_DOWN);
-        house.registry.sweep() > 0
-    } {
-        tokio::task::yield_now().await;
-    }
+    house.registry.close(CloseCode::GOING_DOWN);
+    house.registry.sweep();
 }
 
 /// What becomes of a connection that the system gives.
