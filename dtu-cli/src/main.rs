@@ -7,6 +7,7 @@ mod decode;
 mod demo;
 mod framings;
 mod progress;
+mod request;
 mod serve;
 mod sim;
 mod stop;
@@ -32,6 +33,7 @@ enum Command {
     Demo(demo::Args),
     Chaos(chaos::Args),
     Sim(sim::Args),
+    Request(request::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Request(args) => request::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         // One line: the causes are joined, and no backtrace.

@@ -10,9 +10,12 @@
 //! signals. DATA is acknowledged when its line is written and flushed, not before.
 
 mod busy;
+mod control;
 mod line;
 mod printer;
 mod tasks;
+mod unit_line;
+mod units;
 mod who;
 
 use anyhow::Context;
@@ -25,6 +28,7 @@ use std::process::ExitCode;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use units::Units;
 
 /// How long printing, and then the last bytes, may take after a signal, before what is left is given up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -50,6 +54,13 @@ Events:
   closed        the same, and connections, data, missing, repeated: the session is over
   refused       peer, device, cause, text: a connection that was not let in. For want of room there may
                 be no line, but on stderr how many there were, each 10 s and at the end
+Events of transparent DTUs (--transparent; disconnected, closed, refused and skipped as above):
+  identified    epoch, registration in hex: who has come, or come again
+  frame         epoch, kind, bytes in hex: a frame that no request waited for (idle, mismatched, late)
+  heartbeat     epoch
+  control       epoch, kind: an envelope of another kind
+  lost          epoch, what (frame, request, answer), bytes: there was no room for it
+
   missed        events: so many other than data, skip and closed have no line, as stdout was behind
 
 Causes:
@@ -69,6 +80,7 @@ Examples:
   dtu serve --listen '[::]:55125' --keys /etc/dtu/keys --max-payload 1024 --heartbeat 60
   dtu serve --listen '[::]:55125' --keys keys --tls-cert server.pem --tls-key server.key
   dtu serve --listen '[::]:55125' --keys keys --drain 60
+  dtu serve --listen '[::]:55125' --transparent '[::]:55127' --profile plain --control 127.0.0.1:55128
   dtu serve --listen 127.0.0.1:0 | jq -r 'select(.event == \"data\") | .body'
 
 A key for a device:
@@ -113,6 +125,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
     drain: u32,
     #[command(flatten)]
+    units: units::UnitArgs,
+    #[command(flatten)]
     who: who::WhoMayIn,
 }
 
@@ -144,6 +158,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut stop = crate::stop::signal()?;
+    let plan = args.units.plan()?;
     let listen = Listen { tcp: Some(args.listen), udp: args.udp };
     let mut server =
         Server::listen(listen, args.config()?, CancellationToken::new()).with_context(|| match args.udp {
@@ -153,6 +168,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     let (queue, mut printed) = printer::start(io::stdout()).context("cannot start the printer")?;
     let (stopping, ended, sessions) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), ended.clone()));
+    let mut units = Units::start(plan, &queue).await?;
     if let Some(udp) = server.udp_addr() {
         eprintln!("datagrams on {udp}");
     }
@@ -164,6 +180,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
             Some(session) = server.accept() => {
                 sessions.spawn(tasks::carry(session, queue.clone(), stopping.clone()));
             }
+            () = Units::accept(&mut units) => {}
             printed = &mut printed => break Some(printed),
             _ = ticks.tick() => busy.tell(server.counters().busy),
             () = &mut stop => {
@@ -180,7 +197,13 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     stopping.cancel();
     sessions.close();
     drop(queue);
-    let in_time = early.is_some() || timeout(GRACE, sessions.wait()).await.is_ok();
+    let units_end = async {
+        if let Some(units) = units {
+            units.end().await;
+        }
+    };
+    let handed_over = async { tokio::join!(sessions.wait(), units_end) };
+    let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
     busy.tell(server.counters().busy);
     // A peer that takes no last word is cut off.
     let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;

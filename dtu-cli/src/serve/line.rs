@@ -1,6 +1,7 @@
 //! Events as lines of JSON.
 
 use super::printer::Item;
+use super::unit_line::UnitLine;
 use dtu_net::driver::{LinkEvent, RefusedEvent};
 use dtu_net::{Cause, Event, Received, State};
 use dtu_proto::hex::Hex;
@@ -9,8 +10,14 @@ use std::io::{self, Write};
 
 /// Appends the line of `item`, if it has one.
 pub(super) fn append(item: &Item, out: &mut Vec<u8>) -> io::Result<()> {
-    let Some(line) = Line::of(item) else { return Ok(()) };
-    serde_json::to_writer(&mut *out, &line)?;
+    if let Item::Unit(item) = item {
+        return UnitLine::of(item).map_or(Ok(()), |line| write(&line, out));
+    }
+    Line::of(item).map_or(Ok(()), |line| write(&line, out))
+}
+
+fn write(line: &impl Serialize, out: &mut Vec<u8>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }
 
@@ -78,7 +85,7 @@ struct Resumed {
 }
 
 #[derive(Serialize)]
-struct Why<'a> {
+pub(super) struct Why<'a> {
     cause: &'static str,
     text: String,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -86,7 +93,7 @@ struct Why<'a> {
 }
 
 impl<'a> Why<'a> {
-    fn new(cause: Option<&Cause>, reason: &'a str) -> Self {
+    pub(super) fn new(cause: Option<&Cause>, reason: &'a str) -> Self {
         Self { cause: cause.map_or("", Cause::name), text: cause.map(Cause::to_string).unwrap_or_default(), reason }
     }
 }
@@ -108,7 +115,7 @@ impl<'a> Line<'a> {
                 return Self::link(device, epoch.number(), event);
             }
             Item::Told(LinkEvent::Refused(refused)) => Self::refused(refused),
-            Item::Told(LinkEvent::AcceptFailed(_) | _) | Item::Flush(_) => return None,
+            Item::Told(LinkEvent::AcceptFailed(_) | _) | Item::Flush(_) | Item::Unit(_) => return None,
             Item::Closed { session, change } => {
                 let counters = session.counters();
                 Self::Closed {

@@ -1,6 +1,8 @@
 //! The thread that prints.
 
 use super::line;
+use super::unit_line::UnitItem;
+use dtu_net::driver::transparent::UnitEvent;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_net::{Mark, Received, StateChange};
 use std::io::{self, Write};
@@ -20,6 +22,8 @@ pub(super) enum Item {
         received: Received,
     },
     Told(LinkEvent),
+    /// Of a transparent DTU.
+    Unit(UnitItem),
     Closed {
         session: Session,
         change: StateChange,
@@ -71,8 +75,10 @@ impl Batch {
         match item {
             Item::Received { session, received } => self.commit(session, received.mark()),
             Item::Flush(flushed) => self.flushed.push(flushed),
-            Item::Told(LinkEvent::AcceptFailed(kind)) => eprintln!("dtu: cannot accept a connection: {kind}"),
-            Item::Told(_) | Item::Closed { .. } | Item::Missed(_) => {}
+            Item::Told(LinkEvent::AcceptFailed(kind)) | Item::Unit(UnitItem::Told(UnitEvent::AcceptFailed(kind))) => {
+                eprintln!("dtu: cannot accept a connection: {kind}")
+            }
+            Item::Told(_) | Item::Unit(_) | Item::Closed { .. } | Item::Missed(_) => {}
         }
         Ok(())
     }

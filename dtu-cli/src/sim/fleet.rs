@@ -11,7 +11,6 @@ mod event;
 mod model;
 mod places;
 mod policy;
-mod random;
 mod report;
 mod seeds;
 mod server;
@@ -66,9 +65,6 @@ pub(crate) struct FleetArgs {
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
           conflicts_with = "addr")]
     discard: bool,
-    /// How long a device is silent before it asks for a sign of life, in seconds.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = super::seconds::parse, conflicts_with = "addr")]
-    heartbeat: Duration,
     /// Runs so many seeds, from --seed on, and tells the worst and the median.
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "addr",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -80,6 +76,7 @@ pub(crate) struct FleetArgs {
 pub(crate) struct Common {
     pub(crate) devices: u32,
     pub(crate) outage: Duration,
+    pub(crate) heartbeat: Duration,
     /// How long to go on after the outage; by default until everybody is back and stays.
     pub(crate) after: Option<Duration>,
     pub(crate) seed: u64,
@@ -91,7 +88,7 @@ pub(crate) fn run(args: &FleetArgs, common: Common, json: bool) -> anyhow::Resul
     ensure!(common.outage <= LONGEST, "--outage must not be longer than a day");
     ensure!(common.after.is_none_or(|after| after <= LONGEST), "--seconds must not be longer than a day");
     let heartbeats = dtu_net::limits::HEARTBEAT_MIN..=HEARTBEAT_MAX;
-    ensure!(heartbeats.contains(&args.heartbeat), "--heartbeat must be from 0.1 to 3600 seconds");
+    ensure!(heartbeats.contains(&common.heartbeat), "--heartbeat must be from 0.1 to 3600 seconds");
     let measures = Measures { cap: args.cap, bound: args.queue_bound, hints: args.hints, discard: args.discard };
     let mut runs = Vec::new();
     let mut line = OwnLine::start();
@@ -103,7 +100,7 @@ pub(crate) fn run(args: &FleetArgs, common: Common, json: bool) -> anyhow::Resul
             backlog: args.backlog,
             policy: args.policy,
             measures,
-            heartbeat: micros(args.heartbeat),
+            heartbeat: micros(common.heartbeat),
             after: common.after.map(micros),
             seed: common.seed.wrapping_add(u64::from(number)),
         };

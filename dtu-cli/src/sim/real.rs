@@ -7,16 +7,15 @@
 
 mod books;
 mod device;
-mod machine;
-mod network;
 mod summary;
 
+use super::machine;
+use super::network::Network;
 use crate::progress::Line;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use books::{Books, Live};
 use core::time::Duration;
 use device::{Device, Plan};
-use network::Network;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::io::Write;
@@ -50,15 +49,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &super::Args, addr: &str, seconds: Duration, seed: u64) -> anyhow::Result<ExitCode> {
-    if let Some(outage) = args.outage {
-        let rest = seconds - seconds / 3;
-        ensure!(
-            outage < rest,
-            "--outage {}: it begins after a third of --seconds {}, and would not be over before they are",
-            outage.as_secs_f64(),
-            seconds.as_secs_f64()
-        );
-    }
+    super::check_outage(args.outage, seconds)?;
     machine::make_room_for(args.devices)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let summary = runtime.block_on(simulate(args, addr, seconds, seed))?;

@@ -43,8 +43,8 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::Random;
     use super::*;
+    use crate::sim::random::Random;
 
     #[test]
     fn things_follow_their_devices_and_lie_in_order() {

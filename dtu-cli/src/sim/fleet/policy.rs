@@ -1,7 +1,7 @@
 //! When a device comes again: by this library's machine, or by the delay functions of others, for comparison.
 
 use super::model::{MILLISECOND, SECOND};
-use super::random::Random;
+use crate::sim::random::Random;
 use core::time::Duration;
 
 /// Whose delays a device keeps.

@@ -1,7 +1,7 @@
 //! One device of the fleet.
 
 use super::books::{Books, Live};
-use super::network::Network;
+use crate::sim::network::Network;
 use anyhow::Context;
 use core::time::Duration;
 use dtu_net::driver::{Client, ClientConfig, LinkEvent, Receipt, Session};

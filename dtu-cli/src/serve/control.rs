@@ -1,0 +1,102 @@
+//! The control socket: one line of JSON a request to the line of a transparent DTU, and one line a reply.
+
+use super::units::Present;
+use crate::request::ask::{Answer, Ask, LINE_MAX, Outcome, put};
+use crate::request::profile::Replies;
+use anyhow::Context;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at a time; the next ones wait.
+const CONNECTIONS: usize = 64;
+
+/// How long nothing is accepted when the system cannot.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct Control {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    asked: Arc<Asked>,
+}
+
+struct Asked {
+    present: Arc<Present>,
+    replies: Replies,
+}
+
+impl Control {
+    pub(super) async fn bind(addr: SocketAddr, present: Arc<Present>, replies: Replies) -> anyhow::Result<Self> {
+        let listener =
+            TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for --control"))?;
+        let local_addr = listener.local_addr().context("the control socket has no address")?;
+        Ok(Self { listener, local_addr, asked: Arc::new(Asked { present, replies }) })
+    }
+
+    pub(super) const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Answers until `ended`; what is asked then has no answer.
+    pub(super) async fn run(self, ended: CancellationToken) {
+        let (places, tasks) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let (asked, ended) = (Arc::clone(&self.asked), ended.clone());
+                    tasks.spawn(async move {
+                        // Whoever hangs up wants no answer.
+                        let _gone = ended.run_until_cancelled(asked.answer(stream)).await;
+                        drop(place);
+                    });
+                }
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// Answers one line after the other.
+    async fn answer(&self, stream: TcpStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = BufReader::new(reader);
+        let bound = u64::try_from(LINE_MAX).unwrap_or(u64::MAX);
+        loop {
+            let mut line = Vec::new();
+            let count = (&mut reader).take(bound).read_until(b'\n', &mut line).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            let is_whole = line.ends_with(b"\n");
+            let answer = match serde_json::from_slice::<Ask>(&line) {
+                Ok(ask) => self.ask(&ask).await,
+                Err(_) if !is_whole && count == LINE_MAX => {
+                    Answer::failed("", Outcome::BadRequest, format!("a line has at most {LINE_MAX} bytes"))
+                }
+                Err(error) => Answer::failed("", Outcome::BadRequest, error),
+            };
+            let mut said = serde_json::to_vec(&answer)?;
+            said.push(b'\n');
+            writer.write_all(&said).await?;
+            if !is_whole {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn ask(&self, ask: &Ask) -> Answer {
+        match self.present.find(&ask.device) {
+            Some(session) => put(&session, self.replies, ask).await,
+            None => Answer::failed(&ask.device, Outcome::UnknownDevice, "no such device has come"),
+        }
+    }
+}
