@@ -141,3 +141,33 @@ impl Serial {
         (drawn == 1).then_some((before, pause))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN: u32 = 200;
+
+    #[test]
+    fn no_byte_is_earlier_than_the_line_carries_it_and_none_is_lost() {
+        for seed in 0..64 {
+            let begin = Instant::now();
+            let mut serial = Serial::new(0.0, seed);
+            let replies = [[1; LEN as usize], [2; LEN as usize]];
+            let ends = replies.map(|reply| serial.handle_reply(begin, &reply));
+            assert!(ends[0] >= begin + LEN * BYTE, "seed {seed}");
+            // The second one was ready, and waited for the line.
+            assert!(ends[1] >= ends[0] + LEN * BYTE, "seed {seed}");
+            let (mut came, mut packets) = (Vec::new(), 0_u64);
+            while let Some(at) = serial.poll_timeout() {
+                assert_eq!(serial.poll_packet(at - Duration::from_nanos(1)), None, "seed {seed}");
+                came.extend(serial.poll_packet(at).expect("its time has come"));
+                packets += 1;
+                let count = u32::try_from(came.len()).unwrap();
+                assert!(at >= begin + count * BYTE, "seed {seed}: {count} bytes after {:?}", at - begin);
+            }
+            assert_eq!(came, replies.concat(), "seed {seed}");
+            assert_eq!(packets, serial.cut + 2 - serial.glued, "seed {seed}");
+        }
+    }
+}

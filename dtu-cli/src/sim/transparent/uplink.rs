@@ -69,3 +69,34 @@ impl Uplink {
         self.writes.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_held_glued_and_cut_and_stay_in_order() {
+        let (mut held, mut cut) = (0, 0);
+        for seed in 0..256 {
+            let begin = Instant::now();
+            let mut uplink = Uplink::new(seed);
+            uplink.push(begin, b"0123456789".to_vec());
+            // It is on its way, so the next one goes with it, or with its second part.
+            uplink.push(begin, b"ab".to_vec());
+            assert_eq!(uplink.glued, 1, "seed {seed}");
+            let (mut came, mut times) = (Vec::new(), Vec::new());
+            while let Some(at) = uplink.poll_timeout() {
+                assert!(at == begin || uplink.poll_transmit(at - Duration::from_nanos(1)).is_none(), "seed {seed}");
+                came.push(uplink.poll_transmit(at).expect("its time has come"));
+                times.push(at);
+            }
+            assert_eq!(came.concat(), b"0123456789ab", "seed {seed}");
+            assert!(came.last().is_some_and(|last| last.ends_with(b"9ab")), "seed {seed}");
+            assert!(times.is_sorted_by(|first, second| first < second), "seed {seed}: in two parts at one time");
+            assert_eq!(uplink.cut, came.len() as u64 - 1, "seed {seed}");
+            held += u32::from(times[0] > begin);
+            cut += uplink.cut;
+        }
+        assert!((16..=64).contains(&held) && (16..=64).contains(&cut), "{held} held, {cut} cut");
+    }
+}
