@@ -84,9 +84,9 @@ Captures (pcap, pcapng):
     \"stream\":\"10.0.0.1:1234 -> 10.0.0.2:9\",\"transport\":\"tcp\",\"packet\":N,
     \"time\":SECONDS
   and the offset counts the stream's bytes. A further connection between the
-  same ends has \" #2\" behind its stream. Bytes that the capture does not have are
-  {...,\"offset\":N,\"gap\":LEN}: they count, and no frame reaches across them. IP
-  fragments are counted and left out.
+  same ends has \" #2\" behind its stream. Bytes that the capture does not have
+  are {...,\"offset\":N,\"gap\":LEN}: they count, and no frame reaches across them.
+  IP fragments are counted and left out.
 
 Exit status: 0 when the input was read to its end, however dirty it is; 1 when
 it cannot be read, or when there is no such framing; 2 when the arguments are

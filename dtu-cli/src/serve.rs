@@ -80,10 +80,10 @@ Causes:
                 registered_twice, unexpected_message, ack_ahead, other_device
   closed        peer_closed (with DONE), closed, away
   refused       not_identified, too_much_before_register, unknown_device,
-                wrong_proof, taken, turned_away, transport, disconnected; said_nothing:
-                it left without a byte, as devices do that look whether they can
-                come back, and load balancers; or the rule: first_message,
-                first_message_malformed, version, no_stream
+                wrong_proof, taken, turned_away, transport, disconnected;
+                said_nothing: it left without a byte, as devices do that look
+                whether they can come back, and load balancers; or the rule:
+                first_message, first_message_malformed, version, no_stream
 
 Examples:
   dtu serve --listen 127.0.0.1:55125

@@ -51,7 +51,11 @@ fn keys_to(table: &DeTable<'_>, span: &Range<usize>, path: &mut Vec<String>) {
                 }
                 None => path.push(name),
             },
-            _ => path.push(name),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => path.push(name),
         }
         return;
     }
@@ -64,6 +68,10 @@ fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
         || match value.get_ref() {
             DeValue::Table(table) => table.iter().any(|(key, value)| within(key.span()) || holds(value, span)),
             DeValue::Array(list) => list.iter().any(|value| holds(value, span)),
-            _ => false,
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => false,
         }
 }

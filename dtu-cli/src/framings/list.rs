@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
 Two lines a framing: its name, its checksum, how many bits of a frame are held
-against what is fixed in it (noise passes once in 2^bits places), and the longest
-frame; then what it is.
+against what is fixed in it (noise passes once in 2^bits places), and the
+longest frame; then what it is.
   up and down differ  requests and replies have different lengths, and no byte
                       says which it is
   one a datagram      a frame ends with its datagram and is not for streams
