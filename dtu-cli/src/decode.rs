@@ -28,21 +28,28 @@ use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
 Output:
-  Every byte of the input is in exactly one line: a frame, or skipped bytes with the cause.
-  With --json:
+  Every byte of the input is in exactly one line: a frame, or skipped bytes with
+  the cause. With --json:
     {\"offset\":N,\"frame\":LEN,\"payload\":\"hex\",\"message\":{\"kind\":\"DATA\",...}}
-    {\"offset\":N,\"frame\":LEN,\"payload\":\"hex\",\"message\":null,\"error\":{\"name\":\"...\",\"text\":\"...\"}}
+    {\"offset\":N,\"frame\":LEN,\"payload\":\"hex\",\"message\":null,
+     \"error\":{\"name\":\"...\",\"text\":\"...\"}}
     {\"offset\":N,\"skipped\":LEN,\"cause\":\"...\"}
-  and of other framings than the native one, the payload with its escapes undone:
-    {\"offset\":N,\"frame\":LEN,\"framing\":\"ubx\",\"header\":\"hex\",\"payload\":\"hex\",\"trailer\":\"hex\"}
+  and of other framings than the native one, the payload without its escapes:
+    {\"offset\":N,\"frame\":LEN,\"framing\":\"ubx\",\"header\":\"hex\",\"payload\":\"hex\",
+     \"trailer\":\"hex\"}
   Without --json a summary goes to standard error.
 
 Causes:
-  magic         no frame starts here: noise        fill        preamble, flags between frames
-  length        the length is none                 over_limit  the length is over the limit
-  length_guard  the length's repeat differs        marker      a marker is not there
-  escape        an escape that is none             unknown     a function of unknown length
-  checksum      the checksum does not fit          abandoned   cut off at the end
+  magic         no frame starts here: noise
+  length        the length is none
+  length_guard  the length's repeat differs
+  over_limit    the length is over the limit
+  marker        a marker is not there
+  escape        an escape that is none
+  unknown       a function of unknown length
+  checksum      the checksum does not fit
+  abandoned     cut off at the end
+  fill          preamble, flags between frames
   no_framing    with auto: nothing fits
 
 Framings:
@@ -51,39 +58,46 @@ Framings:
     length = { at = 1, width = 1, adjust = 4 }
     check = { algo = \"CRC-16/MODBUS\", place = 2, endian = \"le\" }
     max_len = 200
-  `auto` looks at the first 4096 bytes of each stream, or as many as it takes. A line says what
-  it found, and so does standard error:
+  `auto` looks at the first 4096 bytes of each stream, or as many as it takes. A
+  line says what it found, and so does standard error:
     {\"offset\":0,\"framing\":\"ubx\",\"score\":BITS,\"lead\":BITS}
     {\"offset\":0,\"framing\":null,\"best\":[{\"framing\":\"...\",\"score\":BITS},...]}
-  With --nested, lines of what the frames carry have \"layer\":\"inner\", and \"channel\" where they are
-  in native DATA; their offsets count the bytes carried.
+  With --nested, lines of what the frames carry have \"layer\":\"inner\", and
+  \"channel\" where they are in native DATA; their offsets count the bytes
+  carried.
 
 Direction, for modbus_rtu and fourfaith_prot (otherwise it makes no difference):
   up is from the device (replies), down is towards it (requests).
-  Not in a capture, without --direction: requests and replies are both taken, and each frame of
-  modbus_rtu says its \"direction\"; fourfaith_prot is taken for up.
-  In a capture, each direction of a connection has its own. Who opened it sends up, because a
-  DTU dials its server, and the server asks; but down to port 502, where a master dials a
-  gateway. --direction says what who opened it sends, if that is wrong. Without its SYN in the
-  capture, and for UDP, the end with the higher port counts as who opened it.
+  Not in a capture, without --direction: requests and replies are both taken,
+  and each frame of modbus_rtu says its \"direction\"; fourfaith_prot is taken for
+  up.
+  In a capture, each direction of a connection has its own. Who opened it sends
+  up, because a DTU dials its server, and the server asks; but down to port 502,
+  where a master dials a gateway. --direction says what who opened it sends, if
+  that is wrong. Without its SYN in the capture, and for UDP, the end with the
+  higher port counts as who opened it.
 
 Captures (pcap, pcapng):
-  Recognised by their first bytes. Each direction of a TCP connection is a stream, each UDP
-  datagram is one of its own; one of the native framing begins with the device's stream id. Lines
-  begin with
-    \"stream\":\"10.0.0.1:1234 -> 10.0.0.2:9\",\"transport\":\"tcp\",\"packet\":N,\"time\":SECONDS
-  and the offset counts the stream's bytes. A further connection between the same ends has \" #2\"
-  behind its stream. Bytes that the capture does not have are {...,\"offset\":N,\"gap\":LEN}: they
-  count, and no frame reaches across them. IP fragments are counted and left out.
+  Recognised by their first bytes. Each direction of a TCP connection is a
+  stream, each UDP datagram is one of its own; one of the native framing begins
+  with the device's stream id. Lines begin with
+    \"stream\":\"10.0.0.1:1234 -> 10.0.0.2:9\",\"transport\":\"tcp\",\"packet\":N,
+    \"time\":SECONDS
+  and the offset counts the stream's bytes. A further connection between the
+  same ends has \" #2\" behind its stream. Bytes that the capture does not have
+  are {...,\"offset\":N,\"gap\":LEN}: they count, and no frame reaches across them.
+  IP fragments are counted and left out.
 
-Exit status: 0 when the input was read to its end, however dirty it is; 1 when it cannot be read,
-or when there is no such framing.
+Exit status: 0 when the input was read to its end, however dirty it is; 1 when
+it cannot be read, or when there is no such framing; 2 when the arguments are
+wrong.
 
 Examples:
   dtu decode line.bin                   the dump of a recorded line
   tail -c +1 -f line.bin | dtu decode   the same while it grows
   echo 'D7 55 00 02 FF FD 68 69 75 BE 17 06' | dtu decode --hex
-  dtu decode --json --port 9000 fleet.pcapng | jq -c 'select(.cause == \"checksum\")'
+  dtu decode --json --port 9000 fleet.pcapng \\
+      | jq -c 'select(.cause == \"checksum\")'
   tcpdump -i any -U -w - port 9000 | dtu decode
   dtu decode -f modbus_rtu bus.bin      requests and replies of an RS-485 bus
   dtu decode -f hongdian_ddp_tcp --nested modbus_rtu --port 5001 gateway.pcap

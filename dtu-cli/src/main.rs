@@ -12,6 +12,7 @@ mod serve;
 mod sim;
 mod stop;
 mod times;
+mod toml_error;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -35,7 +35,9 @@ Exit code:
   0  the reply is there; or the request was for all devices of the line,
      and has none
   1  it could not be asked: no such device, no server, no request
-  3  no reply came in time. The device may have done what it was told
+  2  the arguments are wrong
+  3  no reply in time, no turn in time, or a connection broke. The device may
+     have done what it was told
   4  the reply is an exception of Modbus
 
 Examples:

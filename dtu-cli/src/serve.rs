@@ -45,42 +45,55 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Events:
-  connected     epoch (the number of the connection), resumed.receiving, resumed.sending: whether
-                the streams go on
+  connected     epoch (the number of the connection), resumed.receiving,
+                resumed.sending: whether the streams go on
   data          stream, seq, channel, body in hex
-  skip          stream, from, next: the device has dropped these numbers, or let them expire
+  skip          stream, from, next: the device has dropped these numbers, or let
+                them expire
   skipped       epoch, bytes, cause, text: bytes or frames that carried nothing
   disconnected  epoch, cause, text, reason: the session waits for its device
-  closed        the same, and connections, data, missing, repeated: the session is over
-  refused       peer, device, cause, text: a connection that was not let in. For want of room there may
-                be no line, but on stderr how many there were, each 10 s and at the end
-Events of transparent DTUs (--transparent; disconnected, closed, refused and skipped as above):
+  closed        the same, and connections, data, missing, repeated: the session
+                is over
+  refused       peer, device, cause, text: a connection that was not let in. For
+                want of room there may be no line, but on stderr how many there
+                were, each 10 s and at the end
+  missed        events: so many other than data, skip and closed have no line,
+                as stdout was behind
+
+Events of transparent DTUs (--transparent; disconnected, closed, refused and
+skipped as above):
   identified    epoch, registration in hex: who has come, or come again
-  frame         epoch, kind, bytes in hex: a frame that no request waited for (idle, mismatched, late)
+  frame         epoch, kind, bytes in hex: a frame that no request waited for
+                (idle, mismatched, late)
   heartbeat     epoch
   control       epoch, kind: an envelope of another kind
-  lost          epoch, what (frame, request, answer), bytes: there was no room for it
-
-  missed        events: so many other than data, skip and closed have no line, as stdout was behind
+  lost          epoch, what (frame, request, answer), bytes: there was no room
+                for it
 
 Causes:
-  skipped       magic, length_guard, over_limit, checksum, abandoned: bytes that are no frame;
-                message, unknown_kind, repeated, no_room: whole frames that give no event
-  disconnected  disconnected, transport, silent, replaced, peer_closed; or the rule the peer broke:
-                gap, over_limit, beyond_window, ping_flood, registered_twice, unexpected_message, ack_ahead
+  skipped       magic, length_guard, over_limit, checksum, abandoned: bytes that
+                are no frame; message, unknown_kind, repeated, no_room: whole
+                frames that give no event; of transparent DTUs the causes of
+                `dtu decode`
+  disconnected  disconnected, transport, silent, replaced, peer_closed; or the
+                rule the peer broke: gap, over_limit, beyond_window, ping_flood,
+                registered_twice, unexpected_message, ack_ahead, other_device
   closed        peer_closed (with DONE), closed, away
-  refused       not_identified, too_much_before_register, unknown_device, wrong_proof, turned_away,
-                transport, disconnected; said_nothing: it left without a byte, as devices do that look
-                whether they can come back, and load balancers; or the rule: first_message,
-                first_message_malformed, version, no_stream
+  refused       not_identified, too_much_before_register, unknown_device,
+                wrong_proof, taken, turned_away, transport, disconnected;
+                said_nothing: it left without a byte, as devices do that look
+                whether they can come back, and load balancers; or the rule:
+                first_message, first_message_malformed, version, no_stream
 
 Examples:
   dtu serve --listen 127.0.0.1:55125
   dtu serve --listen '[::]:55125' --udp '[::]:55125' --keys keys
-  dtu serve --listen '[::]:55125' --keys /etc/dtu/keys --max-payload 1024 --heartbeat 60
-  dtu serve --listen '[::]:55125' --keys keys --tls-cert server.pem --tls-key server.key
+  dtu serve --listen '[::]:55125' --keys keys --max-payload 1024 --heartbeat 60
+  dtu serve --listen '[::]:55125' --keys keys \\
+      --tls-cert server.pem --tls-key server.key
   dtu serve --listen '[::]:55125' --keys keys --drain 60
-  dtu serve --listen '[::]:55125' --transparent '[::]:55127' --profile plain --control 127.0.0.1:55128
+  dtu serve --listen '[::]:55125' --transparent '[::]:55127' \\
+      --profile plain --control 127.0.0.1:55128
   dtu serve --listen 127.0.0.1:0 | jq -r 'select(.event == \"data\") | .body'
 
 A key for a device:

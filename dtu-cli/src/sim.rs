@@ -47,39 +47,48 @@ const SECONDS: Duration = Duration::from_secs(10);
 Figures:
   up          devices that were connected at the end
   first up    from the start to the first WELCOME
-  recovery    from the loss of a link, as the device sees it, to the next WELCOME, outage included
+  recovery    from the loss of a link, as the device sees it, to the next
+              WELCOME, outage included
   dials       of a device in the whole run, the first included
-  to the ACK  from the call that sends DATA to its acknowledgement; what is acknowledged after the
-              end is not in it
+  to the ACK  from the call that sends DATA to its acknowledgement; what is
+              acknowledged after the end is not in it
   round trip  as PINGs have measured it; a device sends one only in silence
-  ledger      what became of the DATA: taken = acked + expired + refused + abandoned + pending. A
-              device whose outbox of 64 is full refuses the next one
+  ledger      what became of the DATA: taken = acked + expired + refused +
+              abandoned + pending. A device whose outbox of 64 is full refuses
+              the next one
 
 Transparent DTUs (--profile):
   plain       says REG:<id> and CR LF once, and PING and CR LF as its heartbeat
-  prefix      #<id># at first and before every packet; its heartbeat is such a packet with HEART
-  ddp         Hongdian's DDP on TCP: registration and heartbeat 01, which the server has to acknowledge
-              with 81, and data in 09 and 89
-  fourfaith   Four-Faith's PROT: a registration of 21 bytes, heartbeats FE, data with escapes
-  The id of the first device is 13900000000, of the next one 13900000001. The meter behind device n has
-  address 1 + n mod 247, 1000 holding and 1000 input registers, and functions 03, 04, 06 and 10.
-  Holding register r has the value 1000 n + r, input register r has 65535 less that, modulo 65536
+  prefix      #<id># at first and before every packet; its heartbeat is such a
+              packet with HEART
+  ddp         Hongdian's DDP on TCP: registration and heartbeat 01, which the
+              server has to acknowledge with 81, and data in 09 and 89
+  fourfaith   Four-Faith's PROT: a registration of 21 bytes, heartbeats FE, data
+              with escapes
+  The id of the first device is 13900000000, of the next one 13900000001. The
+  meter behind device n has address 1 + n mod 247, 1000 holding and 1000 input
+  registers, and functions 03, 04, 06 and 10. Holding register r has the value
+  1000 n + r, input register r has 65535 less that, modulo 65536
 
-Each device takes a descriptor, here and in the server. With --json the last line is the summary;
-times of which there were none are null there.
+Each device takes a descriptor, here and in the server. With --json the last
+line is the summary; times of which there were none are null there.
 
 Examples:
   dtu sim 127.0.0.1:55125
   dtu sim 127.0.0.1:55125 --devices 18000 --rate 0.1 --seconds 120 --outage 20
-  dtu sim gateway.example:55125 --devices 500 --seconds 60 --json | tail -n 1 | jq .recovery_ms
+  dtu sim gateway.example:55125 --devices 500 --seconds 60 --json \\
+      | tail -n 1 | jq .recovery_ms
 
   dtu sim 127.0.0.1:55127 --profile plain --devices 3
-  dtu sim 127.0.0.1:55127 --profile ddp --devices 200 --heartbeat 10 --noise 0.05 --seconds 60
+  dtu sim 127.0.0.1:55127 --profile ddp --devices 200 --heartbeat 10 \\
+      --noise 0.05 --seconds 60
 
   dtu sim --virtual --devices 40000 --accept-rate 500 --outage 60 --backlog 4096
-  dtu sim --virtual --devices 40000 --accept-rate 500 --policy aws-full-jitter --queue-bound off
+  dtu sim --virtual --devices 40000 --accept-rate 500 \\
+      --policy aws-full-jitter --queue-bound off
 
-A storm against a server that is killed and started again, while a second terminal has `dtu sim`:
+A storm against a server that is killed and started again, while `dtu sim` runs
+in a second terminal:
   dtu serve --listen 127.0.0.1:55125 --max-connections 20000 > /dev/null"
 )]
 pub(crate) struct Args {

@@ -7,7 +7,7 @@ use dtu_proto::checksum::{Algorithm, catalogue};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Output, Stdio};
 use support::{PATIENCE, Process, dtu, fails_with_one_line, lines};
 
@@ -241,6 +241,39 @@ fn a_command_that_listens_itself_asks_the_device_when_it_comes() {
     assert!(status.success(), "{said:?}");
     let said: Vec<String> = stdout.iter().collect();
     assert_eq!(said[1], "address 2, input registers from 1 on: 64534");
+}
+
+#[test]
+fn who_may_have_been_told_is_no_failure_to_ask() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    let answering = |answer: &'static [u8], args: &[&str]| -> Output {
+        let ask = dtu(&["request", "--server", &server, "1", "--crc", "01 03 0000 0001"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
+        stream.write_all(answer).unwrap();
+        drop(stream);
+        ask.wait_with_output().unwrap()
+    };
+    let said = format!("dtu: 1: {server} hung up without an answer\n");
+    for cut in [&b""[..], br#"{"device":"1","outcome":"replied"}"#, b"\xD7"] {
+        let output = answering(cut, &[]);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(3), &*said), "{cut:?}");
+    }
+    let output = answering(b"", &["--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &answer["outcome"]), (Some(3), &"line_gone".into()), "{answer}");
+    // Whoever answers otherwise is no server that could have told it.
+    for other in [&b"\xD7\x55\n"[..], b"HTTP/1.1 400 Bad Request\r\n"] {
+        let output = answering(other, &[]);
+        assert_eq!(output.status.code(), Some(1), "{other:?}");
+        assert!(text(&output.stderr).contains("does not answer as the control of a server"), "{output:?}");
+    }
 }
 
 #[test]

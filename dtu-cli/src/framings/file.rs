@@ -1,12 +1,11 @@
 //! A framing that a file declares.
 
+use crate::toml_error;
 use anyhow::{Context as _, anyhow};
-use core::ops::Range;
 use dtu_proto::spec::{Declared, FrameSpec};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The longest file that is read, in bytes.
@@ -29,59 +28,13 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Declared> {
 }
 
 fn declared(text: &str) -> Result<Declared, String> {
-    let table = DeTable::parse(text).map_err(|error| {
-        let line = error.span().map_or_else(String::new, |span| format!("line {}: ", line(text, span.start)));
-        format!("{line}{}", one_line(error.message()))
-    })?;
-    let spec: FrameSpec = toml::from_str(text).map_err(|error| {
-        let (message, span) = (one_line(error.message()), error.span().unwrap_or(0..0));
-        let mut path = Vec::new();
-        keys_to(table.get_ref(), &span, &mut path);
-        let key = path.join(".");
-        let line = line(text, span.start);
-        // Some messages name the key themselves.
-        if key.is_empty() || message.starts_with(&key) {
-            format!("line {line}: {message}")
-        } else {
-            format!("line {line}: {key}: {message}")
+    let spec: FrameSpec = toml::from_str(text).map_err(|error| toml_error::one_line(text, &error))?;
+    spec.compile().map_err(|error| {
+        let table = DeTable::parse(text).ok();
+        match table.and_then(|table| place(table.get_ref(), error.field.key())) {
+            Some(at) => format!("line {}: {error}", toml_error::line(text, at)),
+            None => error.to_string(),
         }
-    })?;
-    spec.compile().map_err(|error| match place(table.get_ref(), error.field.key()) {
-        Some(at) => format!("line {}: {error}", line(text, at)),
-        None => error.to_string(),
-    })
-}
-
-/// The number of the line with the byte at `at`, from 1.
-fn line(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Finds the keys, from the outermost in, that lead to what stands at `span`.
-fn keys_to(table: &DeTable<'_>, span: &Range<usize>, path: &mut Vec<String>) {
-    for (key, value) in table {
-        let reaches = key.span().start <= span.start && span.end <= value.span().end.max(key.span().end);
-        let is_inside = value.span().start <= span.start && span.end <= value.span().end;
-        if reaches || is_inside || holds(value, span) {
-            path.push(key.get_ref().to_string());
-            if let DeValue::Table(inner) = value.get_ref() {
-                keys_to(inner, span, path);
-            }
-            return;
-        }
-    }
-}
-
-/// Whether what stands at `span` is a key or a value in `value`; a table with a heading of its own spans the heading alone.
-fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
-    let DeValue::Table(table) = value.get_ref() else { return false };
-    table.iter().any(|(key, value)| {
-        let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
-        within(key.span()) || within(value.span()) || holds(value, span)
     })
 }
 
@@ -128,6 +81,8 @@ mod tests {
         ] {
             assert_eq!(declared(text).expect_err("the width is wrong"), format!("line {line}: {reason}"), "{text}");
         }
+        let twice = declared("max_len = 8\nmax_len = 9").expect_err("it is there twice");
+        assert_eq!(twice, "line 2: max_len: duplicate key");
         let inner = "[length.repeat]\nat = 'x'\n[length]\nat = 1\nwidth = 1";
         let reason = "line 2: length.repeat.at: invalid type: string \"x\", expected usize";
         assert_eq!(declared(inner).expect_err("the place is wrong"), reason);

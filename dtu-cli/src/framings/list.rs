@@ -11,10 +11,12 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
-Two lines a framing: its name, its checksum, how many bits of a frame are held against what is
-fixed in it (noise passes once in 2^bits places), and the longest frame; then what it is.
-  up and down differ: requests and replies have different lengths, and no byte says which it is
-  one a datagram: a frame ends with its datagram and is not for streams
+Two lines a framing: its name, its checksum, how many bits of a frame are held
+against what is fixed in it (noise passes once in 2^bits places), and the
+longest frame; then what it is.
+  up and down differ  requests and replies have different lengths, and no byte
+                      says which it is
+  one a datagram      a frame ends with its datagram and is not for streams
 
 With --json, one object a line:
   {\"name\":\"ubx\",\"title\":\"u-blox UBX\",\"checksum\":\"fletcher8\",\"evidence_bits\":32,

@@ -2,6 +2,7 @@
 
 use super::profile::Replies;
 use core::time::Duration;
+use dtu_net::State;
 use dtu_net::driver::transparent::{TransparentSession, Unanswered};
 use dtu_net::line::{DEADLINE, Reply, Request, RequestError, TIMEOUT};
 use dtu_proto::hex::Hex;
@@ -110,8 +111,16 @@ pub(crate) async fn put(session: &TransparentSession, replies: Replies, ask: &As
                 Unanswered::Refused(RequestError::Length { .. }) => Outcome::BadRequest,
                 Unanswered::Cancelled | Unanswered::LineGone | Unanswered::Refused(_) | _ => Outcome::LineGone,
             };
-            Answer::failed(device, outcome, unanswered)
+            Answer::failed(device, outcome, why(&unanswered, session.state().state))
         }
+    }
+}
+
+/// Why there is no reply; a turn does not come either where the device itself does not.
+fn why(unanswered: &Unanswered, state: State) -> String {
+    match (unanswered, state) {
+        (Unanswered::Expired, State::Disconnected) => "it is away, and did not come back in time".to_owned(),
+        _ => unanswered.to_string(),
     }
 }
 
@@ -169,6 +178,13 @@ mod tests {
         assert!(wrong(&ask("010300000002c40c", 1)).starts_with("hex: the checksum of the request is 0x0cc4"));
         assert!(wrong(&ask("01", 1)).starts_with("hex: "));
         assert!(wrong(&ask("zz", 1)).starts_with("hex: `z`"));
+    }
+
+    #[test]
+    fn a_turn_that_did_not_come_is_told_from_a_device_that_did_not() {
+        assert_eq!(why(&Unanswered::Expired, State::Disconnected), "it is away, and did not come back in time");
+        assert_eq!(why(&Unanswered::Expired, State::Connected), Unanswered::Expired.to_string());
+        assert_eq!(why(&Unanswered::LineGone, State::Disconnected), Unanswered::LineGone.to_string());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The profile of a listener for transparent DTUs: from a file, or one of those that `dtu sim` plays.
 
-use anyhow::{Context, bail};
+use crate::toml_error::one_line;
+use anyhow::{Context, anyhow, bail};
 use dtu_net::line::{Matcher, MatcherError};
 use dtu_net::transparent::{FramingSpec, Profile, ProfileSpec, Unknown};
 use std::fs;
@@ -73,20 +74,11 @@ pub(crate) fn load(name_or_file: &str) -> anyhow::Result<Loaded> {
 }
 
 fn build(text: &str) -> anyhow::Result<Loaded> {
-    let spec: ProfileSpec = toml::from_str(text).map_err(|error| one_line(text, &error))?;
+    let spec: ProfileSpec = toml::from_str(text).map_err(|error| anyhow!(one_line(text, &error)))?;
     if spec.unknown == Unknown::Refuse {
         bail!("unknown: `refuse` needs a list of those that are known, which this tool has not");
     }
     Ok(Loaded { profile: spec.build()?, replies: Replies::of(&spec.framing) })
-}
-
-/// What is wrong, without the excerpt that takes several lines.
-fn one_line(text: &str, error: &toml::de::Error) -> anyhow::Error {
-    let message = error.message().lines().collect::<Vec<_>>().join(", ");
-    match error.span().and_then(|span| text.get(..span.start)) {
-        Some(before) => anyhow::anyhow!("line {}: {message}", before.matches('\n').count() + 1),
-        None => anyhow::anyhow!("{message}"),
-    }
 }
 
 #[cfg(test)]
@@ -109,8 +101,17 @@ mod tests {
             ("framing = \"modbus_rtu\"\n[registration]\npattern = 'REG'\n", "registration.pattern: "),
             (
                 "framing = \"modbus_rtu\"\n[registration]\npattern = '{id:digit*2}'\ncolour = 1\n",
-                "line 4: unknown field `colour`",
+                "line 4: registration.colour: unknown field `colour`",
             ),
+            (
+                "idle_ms = \"x\"\nframing = \"modbus_rtu\"\nregistration = { pattern = '{id:digit*2}' }\n",
+                "line 1: idle_ms: invalid type",
+            ),
+            (
+                "framing = \"modbus_rtu\"\nregistration = { pattern = '{id:digit*2}' }\n[[heartbeat]]\ntoken = 1\n",
+                "line 4: heartbeat[0].token: invalid type",
+            ),
+            ("framing = \"a\"\nframing = \"b\"\n", "line 2: framing: duplicate key"),
             ("framing = \"nonsense\"\nregistration = { pattern = '{id:digit*2}' }\n", "framing: "),
             ("framing = \n", "line 1: "),
             (

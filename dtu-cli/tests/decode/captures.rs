@@ -175,6 +175,30 @@ fn a_fin_and_a_reset_end_their_stream_at_once() {
     }
 }
 
+#[test]
+fn what_comes_behind_a_reset_is_told() {
+    let packets = each_second([
+        tcp(CLIENT, SERVER, 10, Flag::Syn, b""),
+        tcp(CLIENT, SERVER, 11, Flag::Rst, b""),
+        tcp(CLIENT, SERVER, 11, Flag::None, b"GET / HTTP/1.1"),
+        tcp(CLIENT, SERVER, 25, Flag::Rst, b""),
+        tcp(CLIENT, SERVER, 25, Flag::None, b"half"),
+        tcp(CLIENT, SERVER, 32, Flag::None, b"behind"),
+    ]);
+    let pcap = pcap(RAW_IP, &packets, false, false);
+    for (framing, cause) in [("native", "magic"), ("ubx", "magic"), ("auto", "no_framing")] {
+        let lines = of_stream(&lines(&decode(&["--json", "-f", framing], &pcap)), UP);
+        let told = |line: &&Value| line.get("best").is_none();
+        let expected = [
+            json!({"offset": 0, "skipped": 14, "cause": cause}),
+            json!({"offset": 14, "skipped": 4, "cause": cause}),
+            json!({"offset": 18, "gap": 3}),
+            json!({"offset": 21, "skipped": 6, "cause": cause}),
+        ];
+        assert_eq!(lines.iter().filter(told).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>(), "{framing}");
+    }
+}
+
 /// More half-open streams than may be followed: the oldest are given up, and what they had is not lost.
 #[test]
 fn the_number_of_streams_is_bounded() {

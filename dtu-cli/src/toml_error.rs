@@ -1,0 +1,77 @@
+//! What is wrong with a TOML file, in one line: where, the key, and the reason.
+
+use core::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Error};
+
+/// What could not be read of `text`, as far as there are such: the line, the key with those around it, and the reason.
+pub(crate) fn one_line(text: &str, error: &Error) -> String {
+    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    let Some(span) = error.span() else { return message };
+    let mut path = Vec::new();
+    match DeTable::parse(text) {
+        Ok(table) => keys_to(table.get_ref(), &span, &mut path),
+        // What is no TOML has no keys, but one that is there twice is told by its name.
+        Err(_) if message == "duplicate key" => path.extend(text.get(span.clone()).map(str::to_owned)),
+        Err(_) => {}
+    }
+    let (line, key) = (line(text, span.start), path.join("."));
+    // Some messages name the key themselves.
+    if key.is_empty() || message.starts_with(&key) {
+        format!("line {line}: {message}")
+    } else {
+        format!("line {line}: {key}: {message}")
+    }
+}
+
+/// The number of the line with the byte at `at`, from 1.
+pub(crate) fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
+}
+
+/// Finds the keys, from the outermost in, that lead to what stands at `span`; those of a list have its index.
+fn keys_to(table: &DeTable<'_>, span: &Range<usize>, path: &mut Vec<String>) {
+    for (key, value) in table {
+        let reaches = key.span().start <= span.start && span.end <= value.span().end.max(key.span().end);
+        if !reaches && !holds(value, span) {
+            continue;
+        }
+        let name = key.get_ref().to_string();
+        match value.get_ref() {
+            DeValue::Table(inner) => {
+                path.push(name);
+                keys_to(inner, span, path);
+            }
+            DeValue::Array(list) => match list.iter().enumerate().find(|(_, value)| holds(value, span)) {
+                Some((index, value)) => {
+                    path.push(format!("{name}[{index}]"));
+                    if let DeValue::Table(inner) = value.get_ref() {
+                        keys_to(inner, span, path);
+                    }
+                }
+                None => path.push(name),
+            },
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => path.push(name),
+        }
+        return;
+    }
+}
+
+/// Whether what stands at `span` is in `value`; a table with a heading of its own spans the heading alone.
+fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+    let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    within(value.span())
+        || match value.get_ref() {
+            DeValue::Table(table) => table.iter().any(|(key, value)| within(key.span()) || holds(value, span)),
+            DeValue::Array(list) => list.iter().any(|value| holds(value, span)),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => false,
+        }
+}
