@@ -74,7 +74,9 @@ impl<F: Framing> Reader<F> {
             let line = self.without_echoes(bytes, false);
             self.cut(&line);
         }
-        self.last_byte = self.is_waiting().then_some(now);
+        // A heartbeat is no sign of the rest of a frame: one that comes often would keep a false beginning for ever.
+        let since = if self.is_token(bytes) { self.last_byte.unwrap_or(now) } else { now };
+        self.last_byte = self.is_waiting().then_some(since);
     }
 
     /// Takes the echoes out, one after the other; `silent` says that no more bytes come for now.
@@ -90,6 +92,10 @@ impl<F: Framing> Reader<F> {
         }
         self.echoes.retain(|echo| !echo.is_done());
         line
+    }
+
+    fn is_token(&self, bytes: &[u8]) -> bool {
+        self.deframer.tokens().patterns().any(|pattern| pattern == bytes)
     }
 
     /// Whether bytes wait for more.

@@ -5,6 +5,8 @@ use super::{Bench, asking, ms, reading};
 use core::time::Duration;
 use dtu_net::line::{Line, LineLimits, LineTimer, Matcher, Outcome, Priority, Request, RequestError, Unsolicited};
 use dtu_proto::presets::{Direction, ModbusRtu};
+use dtu_proto::tokens::TokenSet;
+use std::sync::Arc;
 
 #[test]
 fn one_request_at_a_time_is_on_the_line() {
@@ -237,4 +239,22 @@ fn times_of_any_length_do_not_lead_out_of_the_clock() {
     bench.pass(ms(1000));
     bench.hear(&registers(1, &[2]));
     assert_eq!(bench.unsolicited(), [(registers(1, &[2]), Unsolicited::Late { id: second })]);
+}
+
+#[test]
+fn heartbeats_keep_no_false_beginning_alive() {
+    let mut limits = LineLimits::default();
+    limits.stall = ms(1000);
+    let mut bench = Bench::with(limits);
+    bench.line.set_tokens(bench.now, Arc::new(TokenSet::of(&[b"PING"]).unwrap()));
+    // A reply of 255 bytes, it says.
+    bench.hear(&[1, 3, 0xFA]);
+    for _ in 0..3 {
+        bench.pass(ms(300));
+        bench.hear(b"PING");
+    }
+    bench.pass(ms(99));
+    assert_eq!(bench.skipped(), 0);
+    bench.pass(ms(1));
+    assert!(bench.skipped() >= 3, "{}", bench.skipped());
 }

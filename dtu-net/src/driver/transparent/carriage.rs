@@ -152,7 +152,7 @@ mod tests {
             Pin::new(&mut carriage).poll(context)
         })
         .await;
-        let last = shared.application(|inner| (inner.last.cause.clone(), false));
+        let last = shared.application(|inner| (inner.last.cause, false));
         assert!(matches!(last, Some(Cause::Silent { .. })), "{last:?}");
         assert_eq!(outcome.await, Ok(Outcome::TimedOut { attempts: 1 }));
     }
