@@ -23,6 +23,7 @@
 //! | within the timeout | it is the reply |
 //! | within [`LineLimits::quarantine`] after it | nothing else is on the line: it is known to be late, for certain. It also ends the quarantine |
 //! | within [`LineLimits::suspicion`] after that | where the request on the line would not take it, it is known to be late. Where it would (the same address, function and count), the first reply is held for [`LineLimits::confirm`]: a device answers in turn, so when a second one comes behind it, the first was the late one |
+//! | to a request that was cancelled, or whose deadline or connection ended first | the same, with the quarantine from the end of its timeout; of that, the line is quiet for [`QUIET_MAX`](limits::QUIET_MAX) at most |
 //! | later, or without the second one in time | it is taken for the reply to a request that looks the same. Nothing on the wire tells them apart |
 //!
 //! So the promise is certain for devices whose longest delay is below timeout and quarantine together, and for requests that can be told apart

@@ -90,6 +90,8 @@ pub struct TransparentCounters {
     pub overruns: u64,
     /// Answers that were not sent.
     pub replies_dropped: u64,
+    /// Requests that the envelope could not carry; nothing of them was sent.
+    pub unsendable: u64,
     /// Bytes of envelopes, and around them, that carried nothing.
     pub envelope_skipped_bytes: u64,
 }

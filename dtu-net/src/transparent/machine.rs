@@ -220,6 +220,7 @@ impl Transparent {
         let mut bytes = Vec::new();
         let sent = self.line.poll_transmit(now, &mut bytes);
         if sent && let Err(error) = wrapper.wrap(&bytes, out) {
+            self.counters.unsendable += 1;
             self.events.push_back(TransparentEvent::Unsendable { bytes: bytes.len(), error });
         }
         self.take_events();

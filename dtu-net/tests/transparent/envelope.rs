@@ -113,3 +113,20 @@ fn an_envelope_that_does_not_go_on_is_given_up_and_the_next_is_found() {
     patient.hear(&slow[20..]);
     assert_eq!(patient.frames()[1..], [registers(9, &[8])]);
 }
+
+/// Lines whose first byte is their kind: they carry no line feed.
+#[test]
+fn what_an_envelope_cannot_carry_is_told_and_counted_and_nothing_of_it_leaves() {
+    let mut spec = spec();
+    spec.registration.pattern = r"R{id:digit*11}\n".into();
+    spec.registration.reply = ReplySpec::None;
+    let envelope = spec.envelope.as_mut().unwrap();
+    (envelope.framing, envelope.kind_at) = ("line".into(), 0);
+    let mut bench = Bench::new(&spec);
+    bench.connect(b"R13800138000\n");
+    bench.session.send(bench.now, b"one\ntwo").unwrap();
+    bench.drain();
+    assert_eq!(bench.sent, [b""]);
+    let told = bench.events.iter().filter(|event| matches!(event, TransparentEvent::Unsendable { bytes: 7, .. }));
+    assert_eq!((told.count(), bench.session.counters().unsendable), (1, 1));
+}

@@ -121,16 +121,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Carriage<S> {
 #[cfg(test)]
 mod tests {
     use super::super::hub::Hub;
-    use super::{Arc, Carriage, Cause, Pin, Shared};
+    use super::{Arc, Carriage, Cause, Context, Epoch, Pin, Shared};
     use crate::driver::now;
-    use crate::line::{Matcher, Outcome, Request};
+    use crate::line::{Matcher, Outcome, Request, TIMEOUT};
     use crate::transparent::{ProfileSpec, Reception, ReceptionEvent, Transparent};
     use core::future::poll_fn;
+    use core::task::Waker;
     use core::time::Duration;
+    use tokio::io::AsyncWriteExt;
+    use tokio::sync::oneshot;
 
-    /// Something is to leave, its turn has come, and the peer takes nothing: nothing rings until the next deadline.
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_does_not_make_the_task_spin() {
+    const READ: [u8; 8] = [0x01, 0x03, 0x00, 0x00, 0x00, 0x02, 0xC4, 0x0B];
+    const REPLY: [u8; 9] = [0x01, 0x03, 0x04, 0x00, 0x0A, 0x00, 0x0B, 0x9B, 0xF6];
+
+    /// A session that is connected, and the outcome of the first of two requests to it.
+    fn asked() -> (Arc<Shared>, Epoch, oneshot::Receiver<Outcome>) {
         let profile = Arc::new(ProfileSpec::new("modbus_rtu", "REG{id:digit*4};").build().expect("it is one"));
         let mut reception = Reception::new(Arc::clone(&profile), now());
         reception.handle_bytes(now(), b"REG0001;");
@@ -138,11 +143,19 @@ mod tests {
         let shared = Shared::new(Transparent::new(profile, "0001".into(), 7, now()), Hub::new(1), now());
         let (epoch, outcome) = shared.task(|inner, at| {
             let epoch = inner.session.handle_identified(at, identified).expect("it is open");
-            let ask = || Request::new(*b"request", Matcher::AnyFrame).deadline(Duration::from_secs(600));
+            let matcher = Matcher::modbus_rtu(&READ).expect("it is a request");
+            let ask = || Request::new(READ, matcher.clone()).deadline(Duration::from_secs(600));
             let first = inner.session.request(at, ask()).expect("there is room");
             inner.session.request(at, ask()).map(drop).expect("there is room");
             (epoch, inner.expect(first))
         });
+        (shared, epoch, outcome)
+    }
+
+    /// Something is to leave, its turn has come, and the peer takes nothing: nothing rings until the next deadline.
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_does_not_make_the_task_spin() {
+        let (shared, epoch, outcome) = asked();
         let (near, _far) = tokio::io::duplex(3);
         let mut carriage = Carriage::new(near, Arc::clone(&shared), epoch);
         let mut turns = 0;
@@ -155,5 +168,19 @@ mod tests {
         let last = shared.application(|inner| (inner.last.cause, false));
         assert!(matches!(last, Some(Cause::Silent { .. })), "{last:?}");
         assert_eq!(outcome.await, Ok(Outcome::TimedOut { attempts: 1 }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_came_while_nobody_looked_counts_before_the_timeout() {
+        let (shared, epoch, outcome) = asked();
+        let (near, mut far) = tokio::io::duplex(64 * 1024);
+        let mut carriage = Carriage::new(near, shared, epoch);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut carriage).poll(&mut context).is_pending());
+        far.write_all(&[&[0xFF; 5 * super::READ][..], &REPLY].concat()).await.expect("there is room");
+        tokio::time::advance(TIMEOUT * 2).await;
+        assert!(Pin::new(&mut carriage).poll(&mut context).is_pending());
+        let outcome = outcome.await;
+        assert!(matches!(outcome, Ok(Outcome::Replied(_))), "{outcome:?}");
     }
 }

@@ -89,6 +89,7 @@ impl Hub {
                 tracing::warn!(bytes, "the application is behind: a frame was lost");
             }
             TransparentEvent::Unsendable { bytes, error } => {
+                metrics::counter!("dtu_unit_requests_unsendable_total").increment(1);
                 tracing::warn!(bytes, %error, "the envelope does not carry it");
             }
             TransparentEvent::ReplyDropped { bytes } => {
