@@ -175,7 +175,7 @@ impl<'p> Streams<'p> {
         self.held -= stream.held();
         let ended = rst && segment.sequence == stream.reassembly.awaited() && !stream.reassembly.has_hole();
         // A reset does not say where a stream ends, as a FIN does: what comes behind one is read, and ended anew.
-        stream.closed &= segment.payload.is_empty() || stream.reassembly.is_closed();
+        stream.closed &= segment.payload.is_empty();
         stream.pieces(out, |reassembly, sink| reassembly.segment(segment, sink))?;
         if stream.has_lost_patience() {
             stream.pieces(out, Reassembly::give_up)?;

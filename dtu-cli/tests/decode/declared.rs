@@ -63,7 +63,7 @@ fn a_wrong_file_is_one_line_with_file_line_key_and_reason() {
         ),
         (
             "max_len = 20\nstart = ['6']",
-            "line 2: start: invalid value: string \"6\", expected up to 8 bytes as hex digits",
+            "line 2: start[0]: invalid value: string \"6\", expected up to 8 bytes as hex digits",
         ),
         (
             "max_len = 20\n[length]\nat = 1\nwidth = 1\nwide = 2",
@@ -95,7 +95,7 @@ fn a_wrong_file_is_one_line_with_file_line_key_and_reason() {
         ("max_len = 9999999\nend = '0A'", "line 1: max_len: 9999999 is not from 1 to 1048576"),
         (
             "max_len = 20\nfixed = [{ at = 1, hex = '68' }, { at = 2, hx = '16' }]",
-            "line 2: fixed: unknown field `hx`, expected `at` or `hex`",
+            "line 2: fixed[1].hx: unknown field `hx`, expected `at` or `hex`",
         ),
     ]) {
         let file = folder.file(&format!("{number}.toml"), text.as_bytes());
