@@ -110,7 +110,7 @@ fn with_once_a_server_that_drops_is_told_with_what_it_did_not_acknowledge() {
     drop(server);
     let [books, error] = device.fails();
     assert!(books.starts_with("sent 1: acked 0, expired 0, refused 0, abandoned 1;"), "{books}");
-    assert!(error.contains("the peer's stream ended without CLOSE"), "{error}");
+    assert!(error.contains("the peer's stream ended without a word of why"), "{error}");
     assert!(error.ends_with("; 1 of 1 DATA not acknowledged"), "{error}");
 }
 
@@ -123,7 +123,7 @@ fn without_once_it_comes_again_and_sends_again() {
     stdin.write_all(b"twice").unwrap();
     assert_eq!(server.data(), (0, b"twice".to_vec()));
     drop(server);
-    device.says("disconnected: the peer's stream ended without CLOSE; ");
+    device.says("disconnected: the peer's stream ended without a word of why; ");
     let mut server = Peer::serve(&listener);
     assert_eq!(server.data(), (0, b"twice".to_vec()));
     device.says("the server does not remember this device");

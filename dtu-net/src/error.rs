@@ -30,7 +30,8 @@ pub enum Cause {
     },
     /// The server asks for a proof, and this device has no key.
     NoKey,
-    /// The peer's stream ended without CLOSE.
+    /// The peer's stream ended without a word of why: a device of the native protocol sends CLOSE first, and a transparent unit has
+    /// no word for it.
     Disconnected,
     /// The peer connected and left without a byte, in order: a device that looks whether this server is there, a check by a load
     /// balancer, a scan of ports.
@@ -224,7 +225,7 @@ impl fmt::Display for Cause {
                 write!(f, "refused by the server, {}; it asks to wait {retry_after:?}", RefuseText(*code))
             }
             Self::NoKey => f.write_str("the server asks for a proof and there is no key"),
-            Self::Disconnected => f.write_str("the peer's stream ended without CLOSE"),
+            Self::Disconnected => f.write_str("the peer's stream ended without a word of why"),
             Self::SaidNothing => f.write_str("it left without a byte"),
             Self::Transport(kind) => write!(f, "the transport broke: {kind}"),
             Self::NotConnected { limit } => write!(f, "no connection within {limit:?}"),
