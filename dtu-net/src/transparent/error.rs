@@ -49,6 +49,12 @@ pub enum Key {
     EnvelopeFraming,
     /// Where the kind of an envelope stands.
     KindAt,
+    /// The kind that registers.
+    Register,
+    /// The kind in which the bytes of the line come.
+    DataUp,
+    /// The kind with which a unit takes its leave.
+    Logout,
     /// What a logout is answered with.
     LogoutReply,
     /// How many requests may wait.
@@ -80,6 +86,9 @@ impl fmt::Display for Key {
             Self::Framing => "framing",
             Self::EnvelopeFraming => "envelope.framing",
             Self::KindAt => "envelope.kind_at",
+            Self::Register => "envelope.register",
+            Self::DataUp => "envelope.data_up",
+            Self::Logout => "envelope.logout",
             Self::LogoutReply => "envelope.logout_reply",
             Self::Queue => "line.queue",
             Self::Quarantine => "line.quarantine_ms",
@@ -142,6 +151,16 @@ pub enum Problem {
         /// Which.
         index: usize,
     },
+    /// The same as another key, from which it has to differ.
+    SameAs {
+        /// Which.
+        key: Key,
+    },
+    /// It stands behind the header.
+    BehindHeader {
+        /// How many bytes the header has.
+        len: usize,
+    },
     /// There is no framing of this name.
     UnknownFraming,
     /// On a stream nobody knows where frames of this framing end: it is one of datagrams.
@@ -183,6 +202,8 @@ impl fmt::Display for Problem {
             Self::Empty => f.write_str("it is empty"),
             Self::TooLong { len, limit } => write!(f, "it has {len}, and may have {limit}"),
             Self::Repeated { index } => write!(f, "it is the same as the one with the index {index}"),
+            Self::SameAs { key } => write!(f, "it is the same as {key}"),
+            Self::BehindHeader { len } => write!(f, "it has to stand in the header, which has {len} bytes"),
             Self::UnknownFraming => f.write_str("there is no framing of this name"),
             Self::OfDatagrams => f.write_str("it is a framing of datagrams, and this is a stream"),
             Self::Declared(error) => error.fmt(f),

@@ -131,10 +131,12 @@ impl Transparent {
                     Found::Whole(again) if again.id() != &*self.id => {
                         return self.disconnect(now, Cause::Violation(Violation::OtherDevice));
                     }
-                    Found::Whole(_) | Found::NeedMore | Found::None => {
+                    Found::Whole(_) => {
                         self.heartbeat(None);
                         self.answer_registration();
                     }
+                    // Envelopes without a checksum let damage through.
+                    Found::NeedMore | Found::None => self.skip_envelope(frame.len(), Malformed::Magic),
                 },
                 Unwrapped::Logout(frame) => {
                     if let Some(envelope) = self.profile.envelope.as_ref().map(|envelope| &envelope.logout_reply) {
@@ -146,13 +148,15 @@ impl Transparent {
                     }
                 }
                 Unwrapped::Control { kind } => self.events.push_back(TransparentEvent::Control { kind }),
-                Unwrapped::Skipped { bytes, cause } => {
-                    self.counters.envelope_skipped_bytes += bytes as u64;
-                    self.events.push_back(TransparentEvent::Skipped { bytes, cause });
-                }
+                Unwrapped::Skipped { bytes, cause } => self.skip_envelope(bytes, cause),
                 Unwrapped::NeedMore => return,
             }
         }
+    }
+
+    fn skip_envelope(&mut self, bytes: usize, cause: Malformed) {
+        self.counters.envelope_skipped_bytes += bytes as u64;
+        self.events.push_back(TransparentEvent::Skipped { bytes, cause });
     }
 
     /// The connection `epoch` is gone; an older one does nothing.

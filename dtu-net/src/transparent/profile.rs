@@ -1,5 +1,6 @@
 //! How the units of one listener behave: as a file says it, and checked.
 
+use super::envelope::Envelope;
 use super::error::{Key, Problem, ProfileError};
 use super::framing::SharedFraming;
 use super::framing_spec::FramingSpec;
@@ -293,21 +294,9 @@ impl ProfileSpec {
             tokens.add(&bytes).map_err(|wrong| error(Key::Token(index), of_token(wrong)))?;
             heartbeat_replies.push(reply(&heartbeat.reply, Key::TokenReply(index))?);
         }
-        let envelope = self.envelope.as_ref().map(|envelope| -> Result<Envelope, ProfileError> {
-            let framing = envelope.framing.build().map_err(|problem| error(Key::EnvelopeFraming, problem))?;
-            if envelope.kind_at >= KIND_AT_MAX {
-                let bounds = Problem::Number { least: 0, most: KIND_AT_MAX - 1 };
-                return Err(error(Key::KindAt, bounds));
-            }
-            Ok(Envelope {
-                framing,
-                kind_at: envelope.kind_at,
-                register: envelope.register,
-                data_up: envelope.data_up,
-                data_down: envelope.data_down,
-                logout: envelope.logout,
-                logout_reply: reply(&envelope.logout_reply, Key::LogoutReply)?,
-            })
+        let envelope = self.envelope.as_ref().map(|envelope| {
+            let logout_reply = reply(&envelope.logout_reply, Key::LogoutReply);
+            Envelope::new(envelope, logout_reply)
         });
         let time = |key, ms, most| {
             let (time, least) = (Duration::from_millis(ms), SHORTEST);
@@ -340,9 +329,6 @@ impl ProfileSpec {
     }
 }
 
-/// Kinds of envelopes stand near their beginning.
-const KIND_AT_MAX: usize = 64;
-
 const fn of_token(wrong: TokenError) -> Problem {
     match wrong {
         TokenError::TooLong { length } => Problem::TooLong { len: length, limit: MAX_TOKEN_LEN },
@@ -371,18 +357,6 @@ pub struct Profile {
     pub(super) takeover: Takeover,
     pub(super) limits: LineLimits,
     pub(super) echo: bool,
-}
-
-/// Frames of the unit around those of its line.
-#[derive(Debug, Clone)]
-pub(super) struct Envelope {
-    pub(super) framing: SharedFraming,
-    pub(super) kind_at: usize,
-    pub(super) register: u8,
-    pub(super) data_up: u8,
-    pub(super) data_down: u8,
-    pub(super) logout: Option<u8>,
-    pub(super) logout_reply: Template,
 }
 
 impl Profile {

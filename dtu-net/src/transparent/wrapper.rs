@@ -1,10 +1,10 @@
 //! Frames of a unit around the bytes of its line.
 
+use super::envelope::Envelope;
 use super::framing::SharedFraming;
-use super::profile::Envelope;
 use bytes::Bytes;
 use dtu_proto::encode::EncodeError;
-use dtu_proto::{Deframer, Examined, Framing, Malformed, Step};
+use dtu_proto::{Deframer, Framing, Malformed, Step};
 
 /// The bytes of a line that are put into one envelope where the framing has no bound: what units take at once.
 const CHUNK: usize = 1024;
@@ -35,14 +35,10 @@ impl Wrapper {
     /// The header of the registration serves those that leave: it has the unit's number. A registration that is no envelope
     /// leaves the number 0.
     pub(super) fn new(envelope: Envelope, registration: &[u8]) -> Self {
-        let mut empty = Vec::new();
-        let overhead = envelope.framing.encode_into(&[], &[], &mut empty).map_or(0, |()| empty.len());
-        let room = envelope.framing.max_frame_len().saturating_sub(overhead);
-        let header_of = |bytes| match envelope.framing.examine(bytes) {
-            Examined::Frame(frame) => frame.as_bytes().get(..frame.payload_range().start).map(<[u8]>::to_vec),
-            Examined::NeedMore { .. } | Examined::Rejected { .. } => None,
-        };
-        let mut header = header_of(registration).or_else(|| header_of(&empty)).unwrap_or_default();
+        let empty = envelope.around(&[]);
+        let room = envelope.framing.max_frame_len().saturating_sub(empty.len());
+        let header = envelope.header_of(registration).or_else(|| envelope.header_of(&empty));
+        let mut header = header.unwrap_or_default();
         if let Some(kind) = header.get_mut(envelope.kind_at) {
             *kind = envelope.data_down;
         }
@@ -92,8 +88,13 @@ impl Wrapper {
         self.gives_up = self.is_waiting();
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
-        self.deframer.buffered() > 0
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.buffered() > 0
+    }
+
+    /// The bytes that wait for the rest of their envelope.
+    pub(super) const fn buffered(&self) -> usize {
+        self.deframer.buffered()
     }
 
     /// Puts envelopes around bytes for the line.

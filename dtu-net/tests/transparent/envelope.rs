@@ -4,6 +4,8 @@ use super::bench::{Bench, ms};
 use super::rtu::{read, registers};
 use dtu_net::transparent::{EnvelopeSpec, ProfileSpec, ReplySpec, TransparentEvent};
 use dtu_net::{Cause, State};
+use dtu_proto::Malformed;
+use dtu_proto::spec::FrameSpec;
 
 const ID: &[u8] = b"13800138000";
 
@@ -114,19 +116,46 @@ fn an_envelope_that_does_not_go_on_is_given_up_and_the_next_is_found() {
     assert_eq!(patient.frames()[1..], [registers(9, &[8])]);
 }
 
-/// Lines whose first byte is their kind: they carry no line feed.
+/// Lines with a header of a letter and the kind: they carry no line feed.
 #[test]
 fn what_an_envelope_cannot_carry_is_told_and_counted_and_nothing_of_it_leaves() {
     let mut spec = spec();
-    spec.registration.pattern = r"R{id:digit*11}\n".into();
+    spec.registration.pattern = r"K\x01{id:digit*11}\n".into();
     spec.registration.reply = ReplySpec::None;
     let envelope = spec.envelope.as_mut().unwrap();
-    (envelope.framing, envelope.kind_at) = ("line".into(), 0);
+    envelope.framing = FrameSpec::new(64).start(b"K").payload_from(2).end(b"\n").into();
     let mut bench = Bench::new(&spec);
-    bench.connect(b"R13800138000\n");
+    bench.connect(b"K\x0113800138000\n");
     bench.session.send(bench.now, b"one\ntwo").unwrap();
+    bench.session.send(bench.now, b"one").unwrap();
     bench.drain();
-    assert_eq!(bench.sent, [b""]);
+    assert_eq!(bench.sent, [&b""[..], b"K\x89one\n"]);
     let told = bench.events.iter().filter(|event| matches!(event, TransparentEvent::Unsendable { bytes: 7, .. }));
     assert_eq!((told.count(), bench.session.counters().unsendable), (1, 1));
+}
+
+#[test]
+fn a_registration_in_an_envelope_that_fits_no_pattern_is_damage_and_no_heartbeat() {
+    let mut bench = Bench::new(&spec());
+    bench.connect(&registration(ID));
+    let (sent, before) = (bench.sent.len(), bench.session.counters());
+    let damaged = registration(b"1380013800x");
+    bench.hear(&damaged);
+    // One that is cut short is whole as an envelope.
+    let short = ddp(0x01, ID, &[]);
+    bench.hear(&short);
+    assert_eq!((bench.heartbeats(), bench.sent.len()), (vec![], sent));
+    let counters = bench.session.counters();
+    assert_eq!(counters.heartbeats, before.heartbeats);
+    let bytes = damaged.len() + short.len();
+    assert_eq!(counters.envelope_skipped_bytes - before.envelope_skipped_bytes, bytes as u64);
+    let told = |bytes| TransparentEvent::Skipped { bytes, cause: Malformed::Magic };
+    assert!(
+        [damaged.len(), short.len()].iter().all(|&bytes| bench.events.contains(&told(bytes))),
+        "{:?}",
+        bench.events
+    );
+    // It is still there, and beats.
+    bench.hear(&registration(ID));
+    assert_eq!((bench.heartbeats(), bench.sent.len()), (vec![None], sent + 1));
 }

@@ -28,6 +28,52 @@ fn the_longest_answer_is_known_before_anyone_registers() {
     assert_eq!(answer("{}".into()), Err(Problem::UnknownName { at: 0 }));
 }
 
+/// That of Hongdian's DDP.
+fn envelope() -> EnvelopeSpec {
+    EnvelopeSpec {
+        framing: "hongdian_ddp_tcp".into(),
+        kind_at: 1,
+        register: 1,
+        data_up: 9,
+        data_down: 0x89,
+        logout: Some(2),
+        logout_reply: ReplySpec::None,
+    }
+}
+
+#[test]
+fn an_envelope_that_contradicts_itself_is_refused_by_its_key() {
+    let told = |envelope: EnvelopeSpec| {
+        let mut spec = spec();
+        spec.envelope = Some(envelope);
+        spec.build().map(drop).map_err(|error| error.to_string())
+    };
+    let error = |line: &str| Err(line.to_owned());
+    let named = |framing: &str, kind_at| EnvelopeSpec { framing: framing.into(), kind_at, ..envelope() };
+    let declared = |kind_at| {
+        let framing = FrameSpec::new(64).start(b"K").payload_from(2).end(b"\n").into();
+        EnvelopeSpec { framing, kind_at, ..envelope() }
+    };
+    for (envelope, expected) in [
+        (envelope(), Ok(())),
+        // What leaves cannot be taken for what comes.
+        (EnvelopeSpec { data_down: 9, ..envelope() }, Ok(())),
+        (EnvelopeSpec { kind_at: 14, ..envelope() }, Ok(())),
+        (
+            EnvelopeSpec { kind_at: 15, ..envelope() },
+            error("envelope.kind_at: it has to stand in the header, which has 15 bytes"),
+        ),
+        (declared(1), Ok(())),
+        (declared(2), error("envelope.kind_at: it has to stand in the header, which has 2 bytes")),
+        (named("line", 0), error("envelope.kind_at: it has to stand in the header, which has 0 bytes")),
+        (EnvelopeSpec { register: 9, ..envelope() }, error("envelope.register: it is the same as envelope.data_up")),
+        (EnvelopeSpec { register: 2, ..envelope() }, error("envelope.register: it is the same as envelope.logout")),
+        (EnvelopeSpec { logout: Some(9), ..envelope() }, error("envelope.logout: it is the same as envelope.data_up")),
+    ] {
+        assert_eq!(told(envelope.clone()), expected, "{envelope:?}");
+    }
+}
+
 fn heartbeat(token: &str) -> HeartbeatSpec {
     HeartbeatSpec { token: token.into(), reply: ReplySpec::None }
 }
@@ -60,28 +106,8 @@ fn what_is_wrong_is_told_by_its_key() {
             spec.registration.mode = Mode::Prefix;
             spec.registration.pattern = "{id:digit*4}{x:any*61}".into();
         }),
-        problem(|spec| {
-            spec.envelope = Some(EnvelopeSpec {
-                framing: "ddp".into(),
-                kind_at: 1,
-                register: 1,
-                data_up: 9,
-                data_down: 0x89,
-                logout: None,
-                logout_reply: ReplySpec::None,
-            });
-        }),
-        problem(|spec| {
-            spec.envelope = Some(EnvelopeSpec {
-                framing: "hongdian_ddp_tcp".into(),
-                kind_at: 64,
-                register: 1,
-                data_up: 9,
-                data_down: 0x89,
-                logout: None,
-                logout_reply: ReplySpec::None,
-            });
-        }),
+        problem(|spec| spec.envelope = Some(EnvelopeSpec { framing: "ddp".into(), ..envelope() })),
+        problem(|spec| spec.envelope = Some(EnvelopeSpec { kind_at: 64, ..envelope() })),
     ];
     let lines: Vec<&str> = told.iter().map(|(_, _, line)| &**line).collect();
     assert_eq!(
