@@ -51,6 +51,17 @@ impl Echo {
         }
     }
 
+    /// The bytes of memory that it takes, besides those of the request.
+    pub(super) fn memory(&self) -> usize {
+        match &self.stage {
+            Stage::Head { held, alive, .. } => {
+                held.len().saturating_add(alive.len().saturating_mul(mem::size_of::<usize>()))
+            }
+            Stage::Search { failure, .. } => failure.len().saturating_mul(mem::size_of::<usize>()),
+            Stage::Done => 0,
+        }
+    }
+
     /// Whether it has come.
     pub(super) const fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done)

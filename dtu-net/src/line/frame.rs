@@ -34,6 +34,13 @@ impl FrameBuf {
         &self.bytes
     }
 
+    /// The bytes of memory that it takes. A payload without escapes lies in the frame.
+    pub(crate) fn memory(&self) -> usize {
+        let is_shared = self.bytes.as_ptr_range().contains(&self.payload.as_ptr());
+        let payload = if is_shared { 0 } else { self.payload.len() };
+        self.bytes.len().saturating_add(payload)
+    }
+
     /// The payload as its sender meant it.
     #[must_use]
     pub const fn payload(&self) -> &Bytes {

@@ -318,6 +318,16 @@ impl<F: Framing> Line<F> {
         LineCounters { echo_bytes, skipped_bytes, ..self.counters }
     }
 
+    /// The bytes of memory that requests take here, and a frame that is not whole. Bounded by [`LineLimits`] and the framing.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let flight = self.flight.as_ref().map_or(0, |flight| {
+            let tentative = flight.tentative.as_ref().map_or(0, |(frame, ..)| frame.memory());
+            flight.waiting.memory().saturating_add(tentative)
+        });
+        self.queue.memory().saturating_add(flight).saturating_add(self.reader.memory())
+    }
+
     /// The framing.
     #[must_use]
     pub const fn framing(&self) -> &F {

@@ -143,7 +143,7 @@ impl fmt::Display for MatcherError {
             Self::Checksum { computed, found } => {
                 // As whoever wrote the request has it before him: the low byte stands first.
                 let ([f0, f1], [c0, c1]) = (found.to_le_bytes(), computed.to_le_bytes());
-                write!(f, "the request ends with {f0:02X} {f1:02X}, and the checksum of its bytes is {c0:02X} {c1:02X}")
+                write!(f, "the checksum of the request is {f0:02X} {f1:02X}, its bytes give {c0:02X} {c1:02X}")
             }
             Self::Protocol { found } => write!(f, "the protocol is {found}, that of Modbus is 0"),
             Self::Function { found } => write!(f, "{found:#04x} is not the function of a request"),

@@ -103,6 +103,11 @@ impl<F: Framing> Reader<F> {
         self.deframer.buffered() > 0 || self.echoes.iter().any(Echo::is_holding)
     }
 
+    /// The bytes of memory that wait here: a frame that is not whole, and echoes.
+    pub(super) fn memory(&self) -> usize {
+        self.echoes.iter().map(Echo::memory).fold(self.deframer.buffered(), usize::saturating_add)
+    }
+
     /// When what waits is given up.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.last_byte.map(|last_byte| after(last_byte, self.stall))

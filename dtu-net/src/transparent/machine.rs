@@ -392,6 +392,16 @@ impl Transparent {
         !self.inbox.is_empty()
     }
 
+    /// The bytes of memory that the session holds: frames that wait for the application, requests, answers that wait to leave,
+    /// and what is not whole of a frame or an envelope. Bounded by the [bounds of the inbox](super::HEARD_BYTES), the profile's
+    /// line and [`REPLIES`].
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let envelope = self.wrapper.as_ref().map_or(0, Wrapper::buffered);
+        let frames = self.inbox.memory().saturating_add(self.line.memory());
+        frames.saturating_add(self.replies.len()).saturating_add(envelope)
+    }
+
     /// What became of the requests so far.
     #[must_use]
     pub const fn ledger(&self) -> &LineLedger {

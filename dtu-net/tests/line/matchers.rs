@@ -66,7 +66,7 @@ fn what_is_no_request_is_refused_with_its_fault() {
     assert!(matches!(Matcher::modbus_rtu(&request), Err(MatcherError::Checksum { .. })));
     // As they stand on the line, and were typed.
     let error = Matcher::modbus_rtu(&[0x01, 0x03, 0x00, 0x00, 0x00, 0x02, 0xC5, 0x0B]).unwrap_err();
-    assert_eq!(error.to_string(), "the request ends with C5 0B, and the checksum of its bytes is C4 0B");
+    assert_eq!(error.to_string(), "the checksum of the request is C5 0B, its bytes give C4 0B");
     assert_eq!(Matcher::modbus_tcp(&[0; 7]).unwrap_err(), MatcherError::Length { len: 7 });
     assert_eq!(Matcher::modbus_tcp(&[0, 1, 0, 9, 0, 2, 1, 3]).unwrap_err(), MatcherError::Protocol { found: 9 });
     assert_eq!(Matcher::modbus_tcp(&[0, 1, 0, 0, 0, 2, 1, 0x83]).unwrap_err(), MatcherError::Function { found: 0x83 });

@@ -116,6 +116,38 @@ fn an_envelope_that_does_not_go_on_is_given_up_and_the_next_is_found() {
     assert_eq!(patient.frames()[1..], [registers(9, &[8])]);
 }
 
+#[test]
+fn what_a_session_holds_is_counted_and_given_back() {
+    let mut bench = Bench::new(&spec());
+    bench.connect(&registration(ID));
+    assert_eq!(bench.session.memory(), 0);
+    // An envelope that is not whole; then the beginning of a frame that was in it.
+    let (frame, now, epoch) = (registers(9, &[8]), bench.now, bench.epoch);
+    let begun = ddp(0x09, ID, &frame[..3]);
+    bench.session.handle_bytes(epoch, now, &begun[..10]);
+    assert_eq!(bench.session.memory(), 10);
+    bench.session.handle_bytes(epoch, now, &begun[10..]);
+    assert_eq!(bench.session.memory(), 3);
+    // The frame, which nobody takes.
+    bench.session.handle_bytes(epoch, now, &ddp(0x09, ID, &frame[3..]));
+    assert!(bench.session.memory() > frame.len());
+    assert!(bench.session.poll_heard().is_some());
+    assert_eq!(bench.session.memory(), 0);
+    // An answer that has not left.
+    bench.session.handle_bytes(epoch, now, &registration(ID));
+    assert_eq!(bench.session.memory(), ddp(0x81, ID, &[]).len());
+    bench.drain();
+    // A request in the queue and on the line.
+    let id = bench.session.send(now, &[7; 500]).unwrap();
+    assert!(bench.session.memory() > 500);
+    assert!(bench.session.cancel(now, id));
+    assert_eq!(bench.session.memory(), 0);
+    let id = bench.ask(&read(1, 0, 2));
+    assert!(bench.session.memory() > 8, "it is on the line");
+    assert!(bench.session.cancel(now, id));
+    assert_eq!(bench.session.memory(), 0);
+}
+
 /// Lines with a header of a letter and the kind: they carry no line feed.
 #[test]
 fn what_an_envelope_cannot_carry_is_told_and_counted_and_nothing_of_it_leaves() {

@@ -1,7 +1,10 @@
 //! Who is not let in: bounded, refused, counted.
 
-use super::{config, is_over, next_refused, serve, spec, unit};
+use super::rtu::{read, registers};
+use super::{asking, config, is_over, next_refused, serve, spec, unit};
 use core::time::Duration;
+use dtu_net::driver::server::SWEEP;
+use dtu_net::driver::transparent::TransparentServer;
 use dtu_net::driver::{Bound, Flapping};
 use dtu_net::transparent::{Takeover, Unknown};
 use dtu_net::{Cause, State};
@@ -115,4 +118,54 @@ async fn who_finds_no_room_is_counted_by_the_bound() {
     assert!(is_over(&mut third).await);
     assert_eq!(server.counters().busy.by(Bound::Connections), 1);
     assert!(is_over(&mut second).await);
+}
+
+/// Whether a unit that comes now finds no room for want of memory.
+async fn is_turned_away_for_memory(server: &TransparentServer, id: u8) -> bool {
+    let before = server.counters();
+    let registration = format!("REG{id:04};");
+    let mut unit = unit(server, registration.as_bytes()).await;
+    while server.counters().connections == before.connections {
+        tokio::task::yield_now().await;
+    }
+    let is_refused = server.counters().busy.by(Bound::Memory) == before.busy.by(Bound::Memory) + 1;
+    assert!(!is_refused || is_over(&mut unit).await);
+    is_refused
+}
+
+/// Until the server has looked at what its sessions hold.
+async fn a_sweep() {
+    tokio::time::sleep(SWEEP * 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn above_the_memory_of_all_sessions_nobody_else_is_taken() {
+    let mut config = config(&spec());
+    config.max_memory = 1000;
+    let mut server = serve(config);
+    let mut first = unit(&server, b"REG0001;").await;
+    let session = server.accept().await.unwrap();
+    a_sweep().await;
+    assert!(!is_turned_away_for_memory(&server, 2).await);
+    // Heard and not taken.
+    let frames = registers(1, &[7]).repeat(100);
+    first.write_all(&frames).await.unwrap();
+    while session.counters().received_bytes < frames.len() as u64 {
+        tokio::task::yield_now().await;
+    }
+    a_sweep().await;
+    assert!(is_turned_away_for_memory(&server, 3).await);
+    while session.try_recv().is_some() {}
+    a_sweep().await;
+    assert!(!is_turned_away_for_memory(&server, 4).await);
+    // Asked and not answered.
+    let asked: Vec<_> = (0..50).map(|_| session.try_request(asking(&read(1, 0, 2))).unwrap()).collect();
+    a_sweep().await;
+    assert!(is_turned_away_for_memory(&server, 5).await);
+    for ticket in &asked {
+        session.cancel(ticket.id());
+    }
+    a_sweep().await;
+    assert!(!is_turned_away_for_memory(&server, 6).await);
+    assert_eq!(server.counters().busy.by(Bound::Memory), 2);
 }

@@ -2,7 +2,7 @@
 
 use super::super::entrance::Bound;
 use super::super::now;
-use super::super::registry::Flapping;
+use super::super::registry::{Flapping, Swept};
 use super::hub::Hub;
 use super::session::TransparentSession;
 use super::shared::Shared;
@@ -130,15 +130,16 @@ impl Registry {
         Ok(())
     }
 
-    /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns how many are left.
-    pub(super) fn sweep(&self) -> usize {
-        let mut closed = false;
+    /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns what is left.
+    pub(super) fn sweep(&self) -> Swept {
+        let (mut closed, mut memory) = (false, 0_usize);
         for shared in self.all() {
             closed |= shared.task(|inner, now| {
                 // One with a connection is run by that connection's task, which reads before it judges silence.
                 if inner.session.state() == State::Disconnected {
                     inner.session.handle_timeout(now);
                 }
+                memory = memory.saturating_add(inner.session.memory());
                 inner.is_closed()
             });
         }
@@ -147,7 +148,8 @@ impl Registry {
         }
         let sessions = self.len();
         metrics::gauge!("dtu_transparent_sessions").set(u32::try_from(sessions).unwrap_or(u32::MAX));
-        sessions
+        metrics::gauge!("dtu_transparent_memory_bytes").set(memory as f64);
+        Swept { sessions, memory }
     }
 
     fn all(&self) -> Vec<Arc<Shared>> {
@@ -195,6 +197,6 @@ mod tests {
             let late = registry.admit(identified(&profile, registration));
             assert_eq!(late.map(drop).map_err(|refusal| refusal.cause), Err(Cause::Closed(CloseCode::GOING_DOWN)));
         }
-        assert_eq!(registry.sweep(), 0);
+        assert_eq!(registry.sweep().sessions, 0);
     }
 }

@@ -5,7 +5,7 @@ use super::super::entrance::{Entrance, Full, Place, TurnedAway};
 use super::super::front::{Front, Host};
 use super::super::now;
 use super::super::registry::Flapping;
-use super::super::server::{ACCEPT_QUEUE, EVENT_QUEUE, MAX_CONNECTIONS, MAX_SESSIONS, SWEEP};
+use super::super::server::{ACCEPT_QUEUE, EVENT_QUEUE, MAX_CONNECTIONS, MAX_MEMORY, MAX_SESSIONS, SWEEP};
 use super::connection::House;
 use super::hub::{Hub, UnitEvent};
 use super::registry::Registry;
@@ -43,6 +43,9 @@ pub struct TransparentConfig {
     pub max_per_address: Option<usize>,
     /// How many may wait to be identified.
     pub door: DoorLimits,
+    /// As [`ServerConfig::max_memory`](crate::driver::ServerConfig::max_memory): what all sessions
+    /// [hold](crate::transparent::Transparent::memory), looked at once in [`SWEEP`]. Nobody else is taken above it.
+    pub max_memory: usize,
     /// Sessions at a time, of units that are there and of those that are away.
     pub max_sessions: usize,
     /// How often one unit may come again.
@@ -67,6 +70,7 @@ impl TransparentConfig {
             max_connections: MAX_CONNECTIONS,
             max_per_address: None,
             door: DoorLimits::default(),
+            max_memory: MAX_MEMORY,
             max_sessions: MAX_SESSIONS,
             flapping: Some(Flapping::default()),
             backlog: accept::BACKLOG,
@@ -165,7 +169,7 @@ impl TransparentServer {
             accepting: cancel.clone(),
         };
         tasks.spawn(unconstrained(front.run(listener)));
-        tasks.spawn(keep_house(Arc::clone(&house)));
+        tasks.spawn(keep_house(Arc::clone(&house), config.max_memory));
         Ok(Self { local_addr, sessions, house, connections, tasks, cancel })
     }
 
@@ -228,11 +232,12 @@ impl Drop for TransparentServer {
 }
 
 /// Runs the timers of the sessions without a connection; at the end, closes all.
-async fn keep_house(house: Arc<House>) {
+async fn keep_house(house: Arc<House>, max_memory: usize) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while house.cancel.run_until_cancelled(ticks.tick()).await.is_some() {
-        house.registry.sweep();
+        let memory = house.registry.sweep().memory;
+        house.entrance.set_out_of_memory(memory > max_memory);
     }
     house.registry.close(CloseCode::GOING_DOWN);
     house.registry.sweep();
