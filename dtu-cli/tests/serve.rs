@@ -6,11 +6,13 @@ mod support;
 use dtu_proto::message::kind;
 use dtu_proto::{Message, Native};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use std::fs::File;
 use std::io::Write;
+use std::net::TcpStream;
 use std::process::Stdio;
 use support::peer::{Peer, data, frame, register};
-use support::{PATIENCE, Process, Serve, dtu, fails_with_one_line, listening};
+use support::{PATIENCE, Process, Serve, dtu, fails_with_one_line, lines, listening};
 
 #[test]
 fn a_session_is_printed_and_answered() {
@@ -223,6 +225,43 @@ fn a_reader_that_goes_away_ends_it() {
 fn an_open_server_says_so() {
     let serve = Serve::start(&[]);
     assert!(matches!(&serve.warnings[..], [line] if line.contains("this server is open")), "{:?}", serve.warnings);
+}
+
+#[test]
+fn an_open_listener_for_transparent_dtus_says_so_besides() {
+    let args = ["serve", "--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0", "--profile", "plain"];
+    let mut serve = Process::spawn(dtu(&args).stdin(Stdio::null()).stdout(Stdio::null()));
+    let (_, before) = serve.says("transparent DTUs on ");
+    let mut warnings: Vec<_> = before.iter().filter_map(|line| line.strip_prefix("dtu: warning: ")).collect();
+    warnings.retain(|warning| warning.contains("the listener for transparent DTUs is open"));
+    assert_eq!(warnings.len(), 1, "{before:?}");
+    serve.signal(Signal::SIGINT);
+    assert!(serve.end().0.success());
+}
+
+#[test]
+fn a_transparent_dtu_that_leaves_broke_no_rule_of_ours() {
+    let args = ["serve", "--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0", "--profile", "plain"];
+    let mut serve = Process::spawn(dtu(&args).stdin(Stdio::null()).stdout(Stdio::piped()));
+    let events = lines(serve.stdout());
+    let wait_for = |name: &str| loop {
+        let event: Value = serde_json::from_str(&events.recv_timeout(PATIENCE).unwrap()).unwrap();
+        if event["event"] == name {
+            return event;
+        }
+    };
+    let (line, _) = serve.says("transparent DTUs on ");
+    let mut unit = TcpStream::connect(line.rsplit_once(' ').unwrap().1).unwrap();
+    unit.write_all(b"REG:13800138000\r\n").unwrap();
+    wait_for("identified");
+    drop(unit);
+    let left = wait_for("disconnected");
+    assert_eq!(
+        (&left["cause"], &left["text"]),
+        (&"disconnected".into(), &"the peer's stream ended without a word of why".into())
+    );
+    serve.signal(Signal::SIGINT);
+    assert!(serve.end().0.success());
 }
 
 #[test]

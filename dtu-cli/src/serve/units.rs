@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use core::net::SocketAddr;
 use dtu_net::State;
 use dtu_net::driver::transparent::{TransparentConfig, TransparentServer, TransparentSession, UnitEvent};
+use dtu_net::transparent::Unknown;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast::error::RecvError;
@@ -90,6 +91,12 @@ impl Units {
     /// An address that cannot be listened on.
     pub(super) async fn start(plan: Option<Plan>, queue: &mpsc::Sender<Item>) -> anyhow::Result<Option<Self>> {
         let Some(Plan { addr, control, loaded: Loaded { profile, replies } }) = plan else { return Ok(None) };
+        if profile.unknown() == Unknown::Accept {
+            eprintln!(
+                "dtu: warning: the listener for transparent DTUs is open: whoever says an id can be that DTU; they can \
+                 prove nothing, so keep it on a private network"
+            );
+        }
         let (present, tasks, ended) = (Arc::<Present>::default(), TaskTracker::new(), CancellationToken::new());
         let control = match control {
             Some(addr) => Some(Control::bind(addr, Arc::clone(&present), replies).await?),
