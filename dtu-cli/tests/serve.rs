@@ -230,7 +230,7 @@ fn an_open_server_says_so() {
 #[test]
 fn an_open_listener_for_transparent_dtus_says_so_besides() {
     let args = ["serve", "--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0", "--profile", "plain"];
-    let mut serve = Process::spawn(dtu(&args).stdin(Stdio::null()).stdout(Stdio::null()));
+    let serve = Process::spawn(dtu(&args).stdin(Stdio::null()).stdout(Stdio::null()));
     let (_, before) = serve.says("transparent DTUs on ");
     let mut warnings: Vec<_> = before.iter().filter_map(|line| line.strip_prefix("dtu: warning: ")).collect();
     warnings.retain(|warning| warning.contains("the listener for transparent DTUs is open"));

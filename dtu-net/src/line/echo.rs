@@ -51,15 +51,15 @@ impl Echo {
         }
     }
 
-    /// The bytes of memory that it takes, besides those of the request.
+    /// The bytes of memory that it takes. The request, which may be on the line still, counts again.
     pub(super) fn memory(&self) -> usize {
-        match &self.stage {
-            Stage::Head { held, alive, .. } => {
-                held.len().saturating_add(alive.len().saturating_mul(mem::size_of::<usize>()))
-            }
-            Stage::Search { failure, .. } => failure.len().saturating_mul(mem::size_of::<usize>()),
+        let place = mem::size_of::<usize>();
+        let stage = match &self.stage {
+            Stage::Head { held, alive, .. } => held.len().saturating_add(alive.len().saturating_mul(place)),
+            Stage::Search { failure, .. } => failure.len().saturating_mul(place),
             Stage::Done => 0,
-        }
+        };
+        self.request.len().saturating_add(stage)
     }
 
     /// Whether it has come.

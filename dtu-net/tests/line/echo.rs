@@ -110,3 +110,13 @@ fn of_more_echoes_than_are_waited_for_the_oldest_is_forgotten() {
     assert_eq!(bench.line.counters().echo_bytes, 16 * 8);
     assert_eq!(bench.unsolicited(), [(sent[0].clone(), Unsolicited::Idle)]);
 }
+
+#[test]
+fn an_echo_that_is_waited_for_takes_memory_until_it_has_come() {
+    let mut bench = Bench::new();
+    let bytes = write(1, 2, 3);
+    bench.ask(Request::new(&bytes, Matcher::None).timeout(ms(0)).echoed());
+    assert!(bench.line.memory() >= bytes.len());
+    bench.hear(&bytes);
+    assert_eq!(bench.line.memory(), 0);
+}
