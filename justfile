@@ -83,6 +83,6 @@ bench-quick:
 bench:
     cargo bench --package dtu-benches
 
-# Instructions a frame, by callgrind.
+# Instructions a frame, and a byte of hostile streams, by callgrind; fails where those cost more the longer they are.
 instructions:
     benches/instructions.sh

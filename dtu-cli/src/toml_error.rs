@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue, Error};
 
 /// What could not be read of `text`, as far as there are such: the line, the key with those around it, and the reason.
 pub(crate) fn one_line(text: &str, error: &Error) -> String {
-    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = in_words(error.message().split_whitespace().collect::<Vec<_>>().join(" "));
     let Some(span) = error.span() else { return message };
     let mut path = Vec::new();
     match DeTable::parse(text) {
@@ -21,6 +21,27 @@ pub(crate) fn one_line(text: &str, error: &Error) -> String {
         format!("line {line}: {message}")
     } else {
         format!("line {line}: {key}: {message}")
+    }
+}
+
+/// The message without the name of a type for what a number should be.
+fn in_words(message: String) -> String {
+    const NUMBERS: [(&str, &str); 8] = [
+        ("usize", "a whole number from 0 on"),
+        ("u64", "a whole number from 0 on"),
+        ("u32", "a whole number from 0 to 4294967295"),
+        ("u16", "a whole number from 0 to 65535"),
+        ("u8", "a whole number from 0 to 255"),
+        ("i32", "a whole number"),
+        ("i64", "a whole number"),
+        ("f64", "a number"),
+    ];
+    match message.rsplit_once(", expected ") {
+        Some((found, kind)) => match NUMBERS.iter().find(|(name, _)| *name == kind) {
+            Some((_, words)) => format!("{found}, expected {words}"),
+            None => message,
+        },
+        None => message,
     }
 }
 

@@ -277,10 +277,17 @@ impl fmt::Display for Malformed {
             Self::Length { found } => write!(f, "{found:#x} is no length of a frame"),
             Self::Marker { at } => write!(f, "the marker at byte {at} is not there"),
             Self::Escape { at } => write!(f, "byte {at} should be escaped, or is escaped wrongly"),
-            Self::Unknown { code } => write!(f, "{code:#x} is not known"),
+            Self::Unknown { code } => write!(f, "function or message {code:#x} is not known"),
             Self::OverLimit { length, limit } => write!(f, "payload of {length} bytes is over the limit of {limit}"),
             Self::Checksum { computed, found } => {
-                write!(f, "the bytes give {computed:#010x}, the frame says {found:#010x}")
+                // How wide the checksum is, the cause does not say: the digits of whole bytes that the larger value takes.
+                let width = match computed.max(found) {
+                    0..=0xFF => 4,
+                    0x100..=0xFFFF => 6,
+                    0x1_0000..=0xFF_FFFF => 8,
+                    0x100_0000.. => 10,
+                };
+                write!(f, "the bytes give {computed:#0width$x}, the frame says {found:#0width$x}")
             }
             Self::Abandoned { received } => {
                 write!(f, "the rest of the candidate did not come; bytes there: {received}")

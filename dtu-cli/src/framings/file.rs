@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn keys_are_found_in_every_form_of_a_table() {
-        let reason = "length.width: invalid type: string \"x\", expected usize";
+        let reason = "length.width: invalid type: string \"x\", expected a whole number from 0 on";
         for (line, text) in [
             (1, "length = { at = 1, width = 'x' }"),
             (3, "[length]\nat = 1\nwidth = 'x'"),
@@ -84,7 +84,7 @@ mod tests {
         let twice = declared("max_len = 8\nmax_len = 9").expect_err("it is there twice");
         assert_eq!(twice, "line 2: max_len: duplicate key");
         let inner = "[length.repeat]\nat = 'x'\n[length]\nat = 1\nwidth = 1";
-        let reason = "line 2: length.repeat.at: invalid type: string \"x\", expected usize";
+        let reason = "line 2: length.repeat.at: invalid type: string \"x\", expected a whole number from 0 on";
         assert_eq!(declared(inner).expect_err("the place is wrong"), reason);
     }
 }

@@ -59,11 +59,11 @@ fn a_wrong_file_is_one_line_with_file_line_key_and_reason() {
         ("start = [", "line 1: unclosed array, expected `]`"),
         (
             "max_len = 20\nstart = '68'",
-            "line 2: start: invalid type: string \"68\", expected a list of at most 4 start markers as hex digits",
+            "line 2: start: invalid type: string \"68\", expected a list of 1 to 4 start markers as hex digits",
         ),
         (
             "max_len = 20\nstart = ['6']",
-            "line 2: start[0]: invalid value: string \"6\", expected up to 8 bytes as hex digits",
+            "line 2: start[0]: invalid value: string \"6\", expected 1 to 8 bytes as hex digits",
         ),
         (
             "max_len = 20\n[length]\nat = 1\nwidth = 1\nwide = 2",
@@ -76,7 +76,23 @@ fn a_wrong_file_is_one_line_with_file_line_key_and_reason() {
         ("max_len = 20\n\n[length]\nat = 1", "line 3: length: missing field `width`"),
         (
             "max_len = 20\n[length]\nat = 1\nwidth = 'x'",
-            "line 4: length.width: invalid type: string \"x\", expected usize",
+            "line 4: length.width: invalid type: string \"x\", expected a whole number from 0 on",
+        ),
+        (
+            "max_len = 20\nend = '0A'\nescape = { lead = 'DB', xor = 300 }",
+            "line 3: escape.xor: invalid value: integer `300`, expected a whole number from 0 to 255",
+        ),
+        (
+            "max_len = 20\nend = '0A'\nstart = ['68', '6868']",
+            "line 3: start: markers of 1 and of 2 bytes, and all starts have to be of one length",
+        ),
+        (
+            "max_len = 20\nstart = []",
+            "line 2: start: invalid length 0, expected a list of 1 to 4 start markers as hex digits",
+        ),
+        (
+            "max_len = 20\nfixed = [{ at = 1, hex = '' }]",
+            "line 2: fixed[0].hex: invalid value: string \"\", expected 1 to 8 bytes as hex digits",
         ),
         ("max_len = 20\nend = '0A'\ncheck = { algo = 'crc-17', place = 2 }", &checksum),
         (
@@ -91,7 +107,7 @@ fn a_wrong_file_is_one_line_with_file_line_key_and_reason() {
             "max_len = 20\nend = 'DB'\nescape = { lead = 'DB', map = { DBDC = 'C0' } }",
             "line 3: escape.lead: contradicts end",
         ),
-        ("max_len = 20\nstart = ['68']", "end: is missing"),
+        ("max_len = 20\nstart = ['68']", "end: none of length, fixed_len and end says where a frame ends"),
         ("max_len = 9999999\nend = '0A'", "line 1: max_len: 9999999 is not from 1 to 1048576"),
         (
             "max_len = 20\nfixed = [{ at = 1, hex = '68' }, { at = 2, hx = '16' }]",

@@ -11,8 +11,8 @@ use core::cell::Cell;
 
 type Shared = &'static (dyn Framing + Send + Sync);
 
-/// Any bytes as a stream of one preset: the contract of [`Framing`] holds, the steps do not depend on the reads, the cost is
-/// linear, and every frame comes again when it is encoded.
+/// Any bytes as a stream of one preset: the contract of [`Framing`] holds, the steps do not depend on the reads, no
+/// place is judged twice nor by what lies beyond the longest frame, and every frame comes again when it is encoded.
 ///
 /// Input: a preset (u8, its place in [`ALL`]; the highest bit is the direction), a seed for the reads (u32), then the stream.
 pub fn presets(input: &[u8]) {
@@ -44,7 +44,7 @@ pub fn presets(input: &[u8]) {
             comes_again(preset, framing, &frame);
         }
     }
-    costs_are_linear(framing, stream);
+    each_place_is_judged_once(framing, stream);
 }
 
 /// At every place of the stream: the numbers of a verdict are within bounds, with fewer bytes there is none or the same, and a
@@ -138,8 +138,10 @@ pub fn comes_again(preset: &Preset, framing: Shared, frame: &Frame<'_>) -> Vec<u
     again
 }
 
-/// A candidate is looked at once for each byte, however the stream is made.
-fn costs_are_linear(framing: Shared, stream: &[u8]) {
+/// A candidate is judged once for each byte at most, however the stream is made, and by no byte beyond the longest frame.
+///
+/// What a judgement and the search for the next start cost is not seen here: `benches/instructions.sh` counts that.
+fn each_place_is_judged_once(framing: Shared, stream: &[u8]) {
     let counting = Counting { framing, looks: Cell::new(0) };
     let mut rest = stream;
     loop {

@@ -104,6 +104,15 @@ pub struct SpecError {
 pub enum Problem {
     /// It has to be said.
     Missing,
+    /// Nothing says where a frame ends: there is no length, no fixed length, and no end marker.
+    Endless,
+    /// The start markers are not all of one length.
+    Unequal {
+        /// The length of the first one, in bytes.
+        first: usize,
+        /// The length of the first one that differs, in bytes.
+        other: usize,
+    },
     /// It is outside its bounds.
     Range {
         /// The value given.
@@ -141,6 +150,10 @@ impl fmt::Display for SpecError {
         write!(f, "{}: ", self.field.key())?;
         match self.problem {
             Problem::Missing => f.write_str("is missing"),
+            Problem::Endless => f.write_str("none of length, fixed_len and end says where a frame ends"),
+            Problem::Unequal { first, other } => {
+                write!(f, "markers of {first} and of {other} bytes, and all starts have to be of one length")
+            }
             Problem::Range { value, min, max } => write!(f, "{value} is not from {min} to {max}"),
             Problem::Overlaps => f.write_str("takes bytes that something else takes"),
             Problem::Undetermined { before_end } => {

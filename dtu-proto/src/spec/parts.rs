@@ -72,8 +72,10 @@ impl FrameSpec {
         while slot < MAX_STARTS {
             if !self.start[slot].is_empty() {
                 starts[count] = self.start[slot];
-                let (len, first) = (starts[count].len() as i64, starts[0].len() as i64);
-                attempt!(in_range(Field::Start, len, first, first));
+                let (first, other) = (starts[0].len(), starts[count].len());
+                if other != first {
+                    refuse!(Field::Start, Problem::Unequal { first, other });
+                }
                 count += 1;
             }
             slot += 1;
@@ -109,7 +111,7 @@ impl FrameSpec {
         }
         let ended = self.escape.is_some() || (self.length.is_none() && self.fixed_len.is_none());
         if ended && self.end.is_empty() {
-            refuse!(Field::End, Problem::Missing);
+            refuse!(Field::End, if self.escape.is_some() { Problem::Missing } else { Problem::Endless });
         }
         if self.escape.is_some() {
             attempt!(in_range(Field::End, self.end.len() as i64, 1, 1));

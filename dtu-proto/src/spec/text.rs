@@ -57,12 +57,14 @@ impl<T> Visitor<'_> for Parsed<T> {
     }
 }
 
-const A_MARKER: &str = "up to 8 bytes as hex digits";
+const A_MARKER: &str = "1 to 8 bytes as hex digits";
 const A_BYTE: &str = "one byte as two hex digits";
 
 impl<'de> Deserialize<'de> for Marker {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Parsed(marker_of, A_MARKER))
+        // What is there and empty would be taken for what is not there.
+        let read = |text: &str| marker_of(text).filter(|marker| !marker.is_empty());
+        deserializer.deserialize_str(Parsed(read, A_MARKER))
     }
 }
 
@@ -80,14 +82,14 @@ pub(super) fn maybe_byte<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
     Byte::deserialize(deserializer).map(|Byte(byte)| Some(byte))
 }
 
-/// A list that has no more than `N` entries.
+/// A list that has an entry, and no more than `N`.
 struct Few<T, const N: usize>(PhantomData<T>, &'static str);
 
 impl<'de, T: Deserialize<'de> + Copy + Default, const N: usize> Visitor<'de> for Few<T, N> {
     type Value = [T; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {N} {}", self.1)
+        write!(f, "a list of 1 to {N} {}", self.1)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<[T; N], A::Error> {
@@ -96,6 +98,9 @@ impl<'de, T: Deserialize<'de> + Copy + Default, const N: usize> Visitor<'de> for
         while let Some(value) = list.next_element()? {
             *few.get_mut(count).ok_or_else(|| A::Error::invalid_length(count.saturating_add(1), &self))? = value;
             count = count.saturating_add(1);
+        }
+        if count == 0 {
+            return Err(A::Error::invalid_length(0, &self));
         }
         Ok(few)
     }

@@ -10,12 +10,12 @@ use dtu_proto::framing::next_step;
 use dtu_proto::message::{Message, MessageError, Resume};
 use dtu_proto::{Deframer, Frame, Native, Step};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 mod capture;
 mod json;
+#[path = "../common/tshark.rs"]
+mod tshark;
 
 const DEFAULT_PORT: u16 = 55_125;
 const DECODE_AS_PORT: u16 = 9_000;
@@ -83,15 +83,11 @@ impl Item {
 impl Scene {
     /// Runs tshark with `script` and says where it and the codec differ; `None` where they do not.
     fn differences(&self, script: &Path, options: &[&str]) -> Option<String> {
-        let output = Command::new("tshark")
+        let output = tshark::over(&self.path, self.path.parent().expect("it is in a folder"))
             .arg("-X")
             .arg(format!("lua_script:{}", script.display()))
-            .arg("-r")
-            .arg(&self.path)
             .args(["-T", "json", "-J", "tcp udp dtu", "-d", &format!("tcp.port=={DECODE_AS_PORT},dtu")])
             .args(options)
-            .env("HOME", self.path.parent().expect("it is in a folder")) // nobody's own preferences or plugins
-            .env_remove("XDG_CONFIG_HOME")
             .output()
             .expect("it ran a moment ago");
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -132,10 +128,7 @@ fn item_of(fields: Vec<(String, String)>) -> Item {
 
 /// Writes a capture of two directions in three TCP connections, and of datagrams, into a folder of its own.
 fn scene(name: &str) -> Option<Scene> {
-    if let Err(reason) = tshark_4() {
-        assert!(std::env::var_os("DTU_REQUIRE_TSHARK").is_none(), "{reason}");
-        // Not `eprintln`, which the harness keeps to itself when a test passes.
-        let _ = writeln!(std::io::stderr(), "dissector test skipped: {reason}");
+    if !tshark::is_there("dissector test") {
         return None;
     }
     let payloads = payloads();
@@ -166,14 +159,6 @@ fn scene(name: &str) -> Option<Scene> {
     let path = folder.join("dtu.pcap");
     std::fs::write(&path, capture.into_pcap()).expect("the target folder is writable");
     Some(Scene { path, expected })
-}
-
-fn tshark_4() -> Result<(), String> {
-    let output = Command::new("tshark").arg("--version").output().map_err(|error| format!("tshark: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    let major = version.and_then(|version| version.split('.').next()).and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major >= 4) { Ok(()) } else { Err(format!("tshark 4 is needed, not {version:?}")) }
 }
 
 fn script() -> PathBuf {

@@ -1,9 +1,11 @@
 //! Traffic that was not made for this project: how many frames each capture gives, and how many bytes are skipped.
 //!
-//! The captures lie beside the workspace, if they are there at all. The table in `spec/framings.md` has the same numbers.
+//! The captures lie beside the workspace, if they are there at all. The table in `spec/framings.md` has the same numbers, and
+//! those of tshark, which is run where it is installed.
 
 use crate::file::from_hex;
 use crate::pcap::streams;
+use crate::tshark;
 use dtu_proto::presets::{Direction, by_name};
 use dtu_proto::testing::{Cuts, Merged, merged_steps};
 use std::fs;
@@ -37,12 +39,13 @@ impl Found {
     }
 }
 
+/// Where the captures are; says so where they are nowhere.
 fn folder() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = [workspace.join("../shared/captures"), workspace.join("../../shared/captures")];
     let found = folder.iter().find(|folder| folder.is_dir()).cloned();
     if found.is_none() {
-        println!("skipped: there is no {}", folder[0].display());
+        tshark::skip("test of captures", &format!("there is no {}", folder[0].display()));
     }
     found
 }
@@ -76,6 +79,67 @@ fn captures_of_modbus_tcp() {
     assert_eq!(found("modbus-tcp-part1.pcap"), Found::of(46, 932, 1469), "part 1");
     assert_eq!(found("modbus-mixed-port502.pcap"), Found::of(16, 432, 616), "mixed");
     assert_eq!(found("modbus-fuzz-72.pcap"), Found::of(25, 48, 353), "fuzz");
+}
+
+/// How often tshark finds `field` in the packets of a capture that `filter` keeps; more than once in a packet counts as often.
+fn tshark_counts(folder: &Path, file: &str, field: &str, filter: &str) -> usize {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let output = tshark::over(&folder.join(file), home)
+        .args(["-T", "fields", "-e", field, "-Y", filter])
+        .output()
+        .expect("it ran a moment ago");
+    assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("numbers");
+    text.split([',', '\n']).filter(|number| !number.is_empty()).count()
+}
+
+/// What tshark takes for an APDU and is none: an S or U format with bytes behind its octets, or an I format whose ASDU is none.
+const FALSE_APDU: &str = "_ws.malformed or (iec60870_104.type in {1, 3} and iec60870_104.apdulen != 4)";
+
+#[test]
+fn tshark_takes_eight_false_starts_for_apdus_of_iec_104_and_has_no_other_count() {
+    let Some(folder) = folder() else { return };
+    if !tshark::is_there("count of APDUs") {
+        return;
+    }
+    let ours = |file: &str| in_streams(&folder, file, "iec104", 2404).frames;
+    let theirs = |file: &str, filter: &str| tshark_counts(&folder, file, "iec60870_104.type", filter);
+    let torture = "iec104-torture.pcap";
+    assert_eq!((ours(torture), theirs(torture, "iec60870_104")), (57, 65));
+    assert_eq!(theirs(torture, FALSE_APDU), 8, "octets of no format, or no ASDU where one belongs");
+    let diverse = "iec104-diverse.pcap";
+    assert_eq!((ours(diverse), theirs(diverse, "iec60870_104")), (86, 86));
+    assert_eq!(theirs(diverse, FALSE_APDU), 0);
+}
+
+#[test]
+fn tshark_counts_the_frames_of_modbus_tcp_but_for_what_the_table_says() {
+    let Some(folder) = folder() else { return };
+    if !tshark::is_there("count of APDUs") {
+        return;
+    }
+    let both = |file: &str| {
+        let ours = in_streams(&folder, file, "modbus_tcp", 502).frames;
+        (ours, tshark_counts(&folder, file, "mbtcp.len", "mbtcp"))
+    };
+    assert_eq!(both("modbus-tcp-part1.pcap"), (46, 45), "it loses the one behind a frame whose length is 3 short");
+    let mixed = "modbus-mixed-port502.pcap";
+    assert_eq!(both(mixed), (16, 12), "it looks into no stream of another protocol");
+    let mut sound = Found::default();
+    for ((_, from, _, to), stream) in streams(&read(&folder, mixed)) {
+        let mut found = Found::default();
+        found.add("modbus_tcp", &stream);
+        if (from == 502 || to == 502) && found.skipped == 0 {
+            sound.add("modbus_tcp", &stream);
+        }
+    }
+    assert_eq!(sound.frames, 12, "in the streams of which no byte is skipped");
+    let fuzz = "modbus-fuzz-72.pcap";
+    assert_eq!(
+        both(fuzz),
+        (25, 17),
+        "numbers of segments are damaged, and it leaves out those that seem to be sent again"
+    );
 }
 
 #[test]

@@ -19,6 +19,9 @@ mod streams;
 #[cfg(feature = "testing")]
 mod tokens;
 #[cfg(feature = "testing")]
+#[path = "../common/tshark.rs"]
+mod tshark;
+#[cfg(feature = "testing")]
 mod vectors;
 
 #[cfg(not(feature = "testing"))]

@@ -167,3 +167,18 @@ proptest! {
         fuzzing::checksum(&[&front[..], &bytes].concat());
     }
 }
+
+#[test]
+fn causes_say_what_they_are_about_and_checksums_as_wide_as_they_are() {
+    let unknown = Malformed::Unknown { code: 0x61 };
+    assert_eq!(unknown.to_string(), "function or message 0x61 is not known");
+    for (computed, found, text) in [
+        (0x2, 0x1B, "the bytes give 0x02, the frame says 0x1b"),
+        (0xFF, 0x100, "the bytes give 0x00ff, the frame says 0x0100"),
+        (0xC40B, 0x0BC4, "the bytes give 0xc40b, the frame says 0x0bc4"),
+        (0xFFFF, 0x1_0000, "the bytes give 0x00ffff, the frame says 0x010000"),
+        (0x0617_BE75, 0xFF_FFFF, "the bytes give 0x0617be75, the frame says 0x00ffffff"),
+    ] {
+        assert_eq!(Malformed::Checksum { computed, found }.to_string(), text);
+    }
+}

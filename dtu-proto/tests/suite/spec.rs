@@ -428,6 +428,23 @@ fn contradictions_are_refused_with_their_field() {
 }
 
 #[test]
+fn what_a_specification_lacks_or_mixes_is_said_in_full() {
+    let sized = FrameSpec::new(100).start(&[0x68]);
+    for (spec, problem, text) in [
+        (sized, Problem::Endless, "end: none of length, fixed_len and end says where a frame ends"),
+        (sized.escape(Escape::xor(0xDB, 0x20)), Problem::Missing, "end: is missing"),
+        (
+            sized.start(&[0x23]).start(&[1, 2]).end(&[0xC0]),
+            Problem::Unequal { first: 1, other: 2 },
+            "start: markers of 1 and of 2 bytes, and all starts have to be of one length",
+        ),
+    ] {
+        let error = spec.compile().expect_err(text);
+        assert_eq!((error.problem, error.to_string()), (problem, text.to_owned()));
+    }
+}
+
+#[test]
 fn any_specification_keeps_the_contract_over_any_bytes() {
     for seed in 0..8_000 {
         let mut seeded = Seeded(seed);
