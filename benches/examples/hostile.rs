@@ -13,7 +13,8 @@ const USAGE: &str = "usage: hostile [PRESET STREAM LEN PASSES]";
 /// - `run`: one byte that is fill, an end or the beginning of a start;
 /// - `claims`: headers that claim about 1000 bytes, or as many as there can be, one close behind the other;
 /// - `false_start`: preambles and a start, of which no header comes;
-/// - `other_start`: short false frames with noise between them, while the other start that there is never comes;
+/// - `other_start`: short false frames with noise between them, while the first start of the declaration, which is
+///   looked for first, never comes;
 /// - `no_start`, `no_end`: noise in which there is none.
 const STREAMS: [(&str, &str, &[u8]); 33] = [
     ("modbus_rtu", "claims", b"\x01\x03\xFA"),
@@ -32,12 +33,12 @@ const STREAMS: [(&str, &str, &[u8]); 33] = [
     ("hj212", "claims", b"##0999"),
     ("sl651_hex", "run", b"\x7E"),
     ("gbt32960", "claims", b"##\x04\x00"),
-    ("gbt32960", "other_start", b"##\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0noise"),
+    ("gbt32960", "other_start", b"$$\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0noise"),
     ("jtt808", "run", b"\x7E"),
     ("mavlink1", "claims", b"\xFE\xFF\x00\x00\x00\x00"),
     ("mavlink2", "claims", b"\xFD\xFF\x00\x00\x00\x00\x00\x00\x00\x00"),
     ("nmea0183", "run", b"$"),
-    ("nmea0183", "other_start", b"$false\r\nnoise"),
+    ("nmea0183", "other_start", b"!false\r\nnoise"),
     ("ubx", "claims", b"\xB5\x62\x01\x02\xE8\x03"),
     ("slip", "run", b"\xC0"),
     ("slip", "no_end", b"\x41"),
@@ -48,7 +49,7 @@ const STREAMS: [(&str, &str, &[u8]); 33] = [
     ("cobs", "no_end", b"\x41"),
     ("hongdian_ddp_tcp", "claims", b"\x7B\x01\x03\xE8"),
     ("inhand_ihdmp", "claims", b"\x55\xAA\x55\xAA\x01\x03\xE8"),
-    ("inhand_ihdmp", "other_start", b"\x55\xAA\x55\xAA\x01\x00\x00\x00\x00noise"),
+    ("inhand_ihdmp", "other_start", b"\xAA\x55\xAA\x55\x01\x00\x00\x00\x00noise"),
 ];
 
 fn main() -> ExitCode {
