@@ -175,7 +175,7 @@ mod tests {
         assert!(request(Replies::AnyFrame, &ask("01", 1)).is_ok());
         assert_eq!(wrong(&ask("010300000002c40b", 0)), "timeout_ms: 0 is not from 1 to 600000");
         assert!(wrong(&ask("010300000002c40b", 600_001)).starts_with("timeout_ms: "));
-        assert!(wrong(&ask("010300000002c40c", 1)).starts_with("hex: the checksum of the request is 0x0cc4"));
+        assert!(wrong(&ask("010300000002c40c", 1)).starts_with("hex: the checksum of the request is C4 0C"));
         assert!(wrong(&ask("01", 1)).starts_with("hex: "));
         assert!(wrong(&ask("zz", 1)).starts_with("hex: `z`"));
     }
