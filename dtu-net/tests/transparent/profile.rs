@@ -115,7 +115,7 @@ fn what_is_wrong_is_told_by_its_key() {
         [
             "framing: there is no framing of this name",
             "framing: it is a framing of datagrams, and this is a stream",
-            "framing: end: is missing",
+            "framing: end: none of length, fixed_len and end says where a frame ends",
             "registration.pattern: there is no place {id:…}",
             "registration.reply: the name at byte 0 is none of the registration",
             "registration.reply: it is empty",
