@@ -3,6 +3,8 @@
 
 mod support;
 
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicU8, Ordering};
 use dtu_proto::Message;
 use dtu_proto::message::{Data, Refuse, RefuseCode, Resume, Welcome, kind};
 use nix::sys::signal::Signal;
@@ -20,9 +22,11 @@ fn door() -> (TcpListener, String) {
     (listener, addr)
 }
 
-/// An address on which nobody listens.
+/// An address on which nobody listens, nor will by chance: each has a host of its own.
 fn nobody() -> String {
-    door().1
+    static HOSTS: AtomicU8 = AtomicU8::new(1);
+    let host = Ipv4Addr::new(127, 77, 0, HOSTS.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().to_string()
 }
 
 #[test]

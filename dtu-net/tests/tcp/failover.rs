@@ -3,7 +3,8 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test waits for one event among all others, also those to come")]
 
 use crate::{LONG, device, expect_numbers, loopback, now, numbered, serve};
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 use dtu_net::backoff::{Backoff, LONGEST};
 use dtu_net::breaker::BreakerConfig;
@@ -39,9 +40,11 @@ fn start(endpoints: Endpoints, config: ClientConfig) -> Client {
     Client::start(endpoints, config, CancellationToken::new()).unwrap()
 }
 
-/// An address on which nobody listens.
+/// An address on which nobody listens, nor will by chance: each has a host of its own.
 async fn nobody() -> SocketAddr {
-    TcpListener::bind(loopback()).await.unwrap().local_addr().unwrap()
+    static HOSTS: AtomicU8 = AtomicU8::new(1);
+    let host = Ipv4Addr::new(127, 77, 0, HOSTS.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((host, 0)).await.unwrap().local_addr().unwrap()
 }
 
 /// The next event that `pick` wants.
