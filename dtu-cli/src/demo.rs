@@ -15,7 +15,6 @@ mod live;
 use anyhow::Context;
 use balance::Balance;
 use harm::HarmArgs;
-use std::io::Write;
 use std::process::ExitCode;
 
 /// Runs a server and devices in one process, breaks the links between them, and draws the balance.
@@ -70,13 +69,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let balance: Balance = runtime.block_on(fleet::run(args, seed))?;
-    let mut out = std::io::stdout().lock();
-    let printed = if args.json {
-        let line = serde_json::to_string(&balance)?;
-        writeln!(out, "{line}")
-    } else {
-        writeln!(out, "{balance}")
-    };
-    printed.and_then(|()| out.flush()).context("cannot write the balance to stdout")?;
+    crate::summary::print(&balance, args.json)?;
     Ok(if balance.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

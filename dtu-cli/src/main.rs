@@ -11,6 +11,7 @@ mod request;
 mod serve;
 mod sim;
 mod stop;
+mod summary;
 mod times;
 mod toml_error;
 

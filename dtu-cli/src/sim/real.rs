@@ -18,7 +18,6 @@ use core::time::Duration;
 use device::{Device, Plan};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use summary::Summary;
@@ -53,14 +52,7 @@ pub(super) fn run(args: &super::Args, addr: &str, seconds: Duration, seed: u64) 
     machine::make_room_for(args.devices)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let summary = runtime.block_on(simulate(args, addr, seconds, seed))?;
-    let mut out = std::io::stdout().lock();
-    let printed = if args.json {
-        let line = serde_json::to_string(&summary)?;
-        writeln!(out, "{line}")
-    } else {
-        writeln!(out, "{summary}")
-    };
-    printed.and_then(|()| out.flush()).context("cannot write the summary to stdout")?;
+    crate::summary::print(&summary, args.json)?;
     Ok(if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -25,7 +25,6 @@ use driver::{Driver, Live};
 use profile::Profile;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use summary::{Counters, Summary};
@@ -79,14 +78,7 @@ pub(super) fn run(args: &super::Args, addr: &str, seed: u64) -> anyhow::Result<E
     machine::make_room_for(args.devices)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let summary = runtime.block_on(simulate(args, habits, addr, seed))?;
-    let mut out = std::io::stdout().lock();
-    let printed = if args.json {
-        let line = serde_json::to_string(&summary)?;
-        writeln!(out, "{line}")
-    } else {
-        writeln!(out, "{summary}")
-    };
-    printed.and_then(|()| out.flush()).context("cannot write the summary to stdout")?;
+    crate::summary::print(&summary, args.json)?;
     Ok(if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

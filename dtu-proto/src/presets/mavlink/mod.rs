@@ -11,6 +11,8 @@ mod v2;
 pub use v1::Mavlink1;
 pub use v2::{Mavlink2, SIGNATURE_LEN};
 
+use crate::checksum::Algorithm;
+use crate::checksum::catalogue::CRC_16_MCRF4XX;
 use common::COMMON;
 
 /// How the seed of a message kind is found: CRC_EXTRA of a message id, `None` where the id is not known.
@@ -47,6 +49,16 @@ pub fn common_crc_extra(message_id: u32) -> Option<u8> {
             COMMON.get(at).map(|&(_, seed)| seed)
         }
     }
+}
+
+/// The checksum of a message whose bytes are `front` and `payload`: over all but the start marker, and the seed of its kind.
+#[inline(always)]
+fn checksum(front: &[u8], payload: &[u8], extra: u8) -> u32 {
+    let mut digest = Algorithm::Crc(CRC_16_MCRF4XX).digest();
+    digest.update(front.get(1..).unwrap_or_default());
+    digest.update(payload);
+    digest.update(&[extra]);
+    digest.finish()
 }
 
 #[cfg(test)]

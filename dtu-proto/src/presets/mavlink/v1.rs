@@ -1,8 +1,6 @@
 //! MAVLink 1.
 
-use super::{CrcExtra, common_crc_extra};
-use crate::checksum::Algorithm;
-use crate::checksum::catalogue::CRC_16_MCRF4XX;
+use super::{CrcExtra, checksum, common_crc_extra};
 use crate::encode::{EncodeError, Sink};
 use crate::framing::{Examined, Framing, Malformed};
 use crate::presets::verdict::{accept, part, reject, wait};
@@ -69,10 +67,7 @@ impl Framing for Mavlink1 {
         let Some((covered, found)) = candidate.get(..len).and_then(<[u8]>::split_last_chunk) else {
             return wait(received, len);
         };
-        let mut digest = Algorithm::Crc(CRC_16_MCRF4XX).digest();
-        digest.update(covered.get(1..).unwrap_or_default());
-        digest.update(&[extra]);
-        let (computed, found) = (digest.finish(), u32::from(u16::from_le_bytes(*found)));
+        let (computed, found) = (checksum(covered, &[], extra), u32::from(u16::from_le_bytes(*found)));
         if computed == found {
             accept(candidate, len, HEADER_LEN..covered.len())
         } else {
@@ -103,13 +98,9 @@ impl Framing for Mavlink1 {
         (*start, *length) = (START, u8::try_from(payload.len()).map_err(|_| too_long)?);
         // Which message it is stands in the header; without a seed nobody could check it.
         let extra = (self.crc_extra)(u32::from(*id)).ok_or(EncodeError::Unencodable { at: 0 })?;
-        let mut digest = Algorithm::Crc(CRC_16_MCRF4XX).digest();
-        digest.update(part(&front, 1..HEADER_LEN));
-        digest.update(payload);
-        digest.update(&[extra]);
         sink.put(&front);
         sink.put(payload);
-        sink.put(part(&digest.finish().to_le_bytes(), 0..CHECKSUM_LEN));
+        sink.put(part(&checksum(&front, payload, extra).to_le_bytes(), 0..CHECKSUM_LEN));
         Ok(())
     }
 }
