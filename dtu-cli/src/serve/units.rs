@@ -104,12 +104,14 @@ impl Units {
         };
         let server = TransparentServer::bind(addr, TransparentConfig::new(profile), CancellationToken::new())
             .with_context(|| format!("cannot listen on {addr} for transparent DTUs"))?;
+        // Before anybody is told where to come: who comes first is told, too.
+        let events = server.events();
         if let Some(control) = control {
             eprintln!("control on {}", control.local_addr());
             tasks.spawn(ended.clone().run_until_cancelled_owned(control.run(ended.clone())));
         }
         eprintln!("transparent DTUs on {}", server.local_addr());
-        tasks.spawn(tell(server.events(), queue.clone(), ended.clone()));
+        tasks.spawn(tell(events, queue.clone(), ended.clone()));
         Ok(Some(Self { server, queue: queue.clone(), present, tasks, ended }))
     }
 
