@@ -1,0 +1,3 @@
+//! What the gateway is told by its file: `dtu serve --config`.
+
+pub(crate) mod units;
