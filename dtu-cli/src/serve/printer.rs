@@ -16,7 +16,7 @@ const QUEUE: usize = 256;
 const BATCH: usize = 256;
 
 /// Something to print.
-pub(super) enum Item {
+pub(crate) enum Item {
     Received {
         session: Session,
         received: Received,
@@ -36,7 +36,7 @@ pub(super) enum Item {
 
 /// Starts the printer. It ends when nobody can send any more, or at the first line that cannot be written: nothing can be
 /// acknowledged from there on.
-pub(super) fn start(
+pub(crate) fn start(
     mut out: impl Write + Send + 'static,
 ) -> io::Result<(mpsc::Sender<Item>, oneshot::Receiver<io::Result<()>>)> {
     let (queue, mut items) = mpsc::channel(QUEUE);

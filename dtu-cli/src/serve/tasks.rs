@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Hands over what the device of a session sends, until the session is closed. After `stopping` nothing more is taken;
 /// what was taken is printed and acknowledged, and then the session is closed.
-pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping: CancellationToken) {
+pub(crate) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping: CancellationToken) {
     loop {
         let received = tokio::select! {
             received = session.recv() => received,
@@ -34,7 +34,7 @@ pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping:
 }
 
 /// Hands over the events of a server until `ended`, and says how many of them were missed.
-pub(super) async fn tell(
+pub(crate) async fn tell(
     mut events: broadcast::Receiver<LinkEvent>,
     queue: mpsc::Sender<Item>,
     ended: CancellationToken,

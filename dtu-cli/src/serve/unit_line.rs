@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// Something of a transparent DTU to print.
-pub(super) enum UnitItem {
+pub(crate) enum UnitItem {
     Heard { device: Arc<str>, heard: Heard },
     Told(UnitEvent),
 }

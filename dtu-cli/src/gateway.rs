@@ -1,0 +1,128 @@
+//! A gateway that runs: its listeners, what they feed, and what is done at signals.
+//!
+//! ```text
+//!   listener ── sessions ── DATA ──> task ─┐                    ┌──> stdout
+//!   listener ── sessions ── DATA ──> task ─┼── bounded queue ── printer ── commit ──> ACK
+//!   listener ── events ────────────> task ─┘
+//!
+//!   SIGHUP ──> the file is read again        SIGTERM ──> drain ──> the rest is closed and written
+//! ```
+
+mod keys;
+mod native;
+mod plan;
+mod reload;
+
+pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
+pub(crate) use reload::{Read, Source};
+
+use crate::log;
+use crate::serve::printer::{self, Item};
+use crate::serve::units::Units;
+use anyhow::Context;
+use core::time::Duration;
+use futures_util::future::join_all;
+use native::{Draining, Native};
+use reload::Reloader;
+use std::io;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long storing, and then the last bytes, may take after a signal, before what is left is given up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What every listener feeds, and by what it ends.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    /// What is to be stored.
+    pub(crate) queue: mpsc::Sender<Item>,
+    /// The tasks of the sessions.
+    pub(crate) sessions: TaskTracker,
+    /// After it nothing more is taken; what was taken is stored and acknowledged.
+    pub(crate) stopping: CancellationToken,
+    /// After it no event is told any more.
+    pub(crate) ended: CancellationToken,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+///
+/// What cannot be started, and what was not stored at the end.
+pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Result<()> {
+    let Read { settings, document, plan } = read;
+    let mut stop = crate::stop::signal()?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    for warning in &plan.warnings {
+        log::warn(warning);
+    }
+    let (queue, mut printed) = printer::start(io::stdout()).context("cannot start the printer")?;
+    let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
+    let feed = Feed { queue, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
+    let natives =
+        plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
+    let control = settings.gateway.control.map(|control| control.0);
+    let units = Units::start_all(plan.transparents, control, &feed.queue).await?;
+    natives.iter().for_each(Native::tell);
+
+    let spread = settings.gateway.drain.0;
+    let draining = Draining { begins: CancellationToken::new(), spread, grace: GRACE };
+    let mut reloader = Reloader::new(source, (settings, document.as_ref()), log, &natives);
+    let units: Vec<_> = units.into_iter().map(|units| tokio::spawn(units.run(stopping.clone()))).collect();
+    let natives = natives.into_iter().map(|native| tokio::spawn(native.run(feed.clone(), draining.clone())));
+    let mut natives = join_all(natives);
+    let (mut ran, mut is_draining) = (None, false);
+    let early = loop {
+        tokio::select! {
+            printed = &mut printed => break Some(printed),
+            Some(()) = hangup.recv() => reloader.reload(),
+            () = &mut stop => {
+                if is_draining || spread.is_zero() {
+                    break None;
+                }
+                log::say(format_args!("closing the sessions over {spread:?}"));
+                is_draining = true;
+                draining.begins.cancel();
+                stop = crate::stop::signal()?;
+            }
+            all = &mut natives, if is_draining => {
+                ran = Some(all);
+                break None;
+            }
+        }
+    };
+    stopping.cancel();
+    let natives = match ran {
+        Some(natives) => natives,
+        None => natives.await,
+    };
+    let Feed { queue, sessions, .. } = feed;
+    sessions.close();
+    drop(queue);
+    let units_end = async {
+        for units in join_all(units).await.into_iter().flatten() {
+            units.end().await;
+        }
+    };
+    let handed_over = async { tokio::join!(sessions.wait(), units_end) };
+    let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
+    let tellers = join_all(natives.into_iter().flatten().map(|native| native.end(GRACE))).await;
+    ended.cancel();
+    anyhow::ensure!(in_time, "stopped with events that nobody read from stdout; their DATA is not acknowledged");
+    let unread = "stopped with events that nobody read from stdout";
+    let mut missed = 0;
+    for teller in tellers {
+        missed += timeout(GRACE, teller).await.context(unread)?.context("the teller ended without a word")?;
+    }
+    if missed > 0 {
+        log::fail(format_args!("{missed} events have no line, as stdout was behind"));
+    }
+    let printed = match early {
+        Some(printed) => printed,
+        None => timeout(GRACE, printed).await.context(unread)?,
+    };
+    printed.context("the printer ended without a word")?.context("cannot write events to stdout")
+}
