@@ -1,8 +1,8 @@
 //! A gateway that runs: its listeners, what they feed, and what is done at signals.
 //!
 //! ```text
-//!   listener ── sessions ── DATA ──> task ─┐                    ┌──> stdout
-//!   listener ── sessions ── DATA ──> task ─┼── bounded queue ── printer ── commit ──> ACK
+//!   listener ── sessions ── DATA ──> task ─┐                    ┌──> sinks
+//!   listener ── sessions ── DATA ──> task ─┼── bounded queue ── keeper ── commit ──> ACK
 //!   listener ── events ────────────> task ─┘
 //!
 //!   SIGHUP ──> the file is read again        SIGTERM ──> drain ──> the rest is closed and written
@@ -17,16 +17,15 @@ pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
 
 use crate::log;
-use crate::serve::printer::{self, Item};
 use crate::serve::units::Units;
+use crate::settings::{Settings, SinkKind};
+use crate::sink::{self, Queue, Sink, StdoutSink};
 use anyhow::Context;
 use core::time::Duration;
 use futures_util::future::join_all;
 use native::{Draining, Native};
 use reload::Reloader;
-use std::io;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,7 +37,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Feed {
     /// What is to be stored.
-    pub(crate) queue: mpsc::Sender<Item>,
+    pub(crate) queue: Queue,
     /// The tasks of the sessions.
     pub(crate) sessions: TaskTracker,
     /// After it nothing more is taken; what was taken is stored and acknowledged.
@@ -59,7 +58,7 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     for warning in &plan.warnings {
         log::warn(warning);
     }
-    let (queue, mut printed) = printer::start(io::stdout()).context("cannot start the printer")?;
+    let (queue, mut keeper) = sink::start(sinks(&settings)?);
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let feed = Feed { queue, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
     let natives =
@@ -77,7 +76,7 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let (mut ran, mut is_draining) = (None, false);
     let early = loop {
         tokio::select! {
-            printed = &mut printed => break Some(printed),
+            ended = keeper.ended() => break Some(ended),
             Some(()) = hangup.recv() => reloader.reload(),
             () = &mut stop => {
                 if is_draining || spread.is_zero() {
@@ -101,7 +100,6 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     };
     let Feed { queue, sessions, .. } = feed;
     sessions.close();
-    drop(queue);
     let units_end = async {
         for units in join_all(units).await.into_iter().flatten() {
             units.end().await;
@@ -111,18 +109,40 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
     let tellers = join_all(natives.into_iter().flatten().map(|native| native.end(GRACE))).await;
     ended.cancel();
-    anyhow::ensure!(in_time, "stopped with events that nobody read from stdout; their DATA is not acknowledged");
-    let unread = "stopped with events that nobody read from stdout";
+    let unkept = || {
+        let down = keeper.books().down().map(|down| format!("; down: {down}")).unwrap_or_default();
+        format!("stopped with {} records that are not kept and not acknowledged{down}", queue.pending())
+    };
+    anyhow::ensure!(in_time, unkept());
     let mut missed = 0;
     for teller in tellers {
-        missed += timeout(GRACE, teller).await.context(unread)?.context("the teller ended without a word")?;
+        missed += timeout(GRACE, teller).await.with_context(unkept)?.context("the teller ended without a word")?;
     }
     if missed > 0 {
-        log::fail(format_args!("{missed} events have no line, as stdout was behind"));
+        log::fail(format_args!("{missed} events have no line, as the sinks were behind"));
     }
-    let printed = match early {
-        Some(printed) => printed,
-        None => timeout(GRACE, printed).await.context(unread)?,
+    let ended = match early {
+        Some(ended) => ended,
+        None => {
+            let unkept = unkept();
+            drop(queue);
+            timeout(GRACE, keeper.ended()).await.context(unkept)?
+        }
     };
-    printed.context("the printer ended without a word")?.context("cannot write events to stdout")
+    Ok(ended.context("the keeper ended without a word")??)
+}
+
+/// The sinks that are set; stdout where none is.
+fn sinks(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let stdout = || StdoutSink::new().context("cannot start the thread that writes to stdout");
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    for sink in &settings.sinks {
+        match sink.kind {
+            SinkKind::Stdout => sinks.push(Box::new(stdout()?)),
+        }
+    }
+    if sinks.is_empty() {
+        sinks.push(Box::new(stdout()?));
+    }
+    Ok(sinks)
 }

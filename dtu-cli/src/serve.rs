@@ -4,12 +4,15 @@
 
 pub(crate) mod busy;
 mod control;
+mod data_line;
 mod flags;
 mod line;
-pub(crate) mod printer;
 pub(crate) mod tasks;
 mod unit_line;
 pub(crate) mod units;
+
+pub(crate) use line::Renderer;
+pub(crate) use unit_line::UnitItem;
 
 use crate::gateway::{self, Source};
 use crate::log;
@@ -20,8 +23,9 @@ use std::process::ExitCode;
 
 /// Accepts devices and prints what they send, one JSON line an event.
 ///
-/// Every line has `event`, and all but `missed` have `device`, where it is known. The lines of one session are in order, but
-/// `data`, `skip` and `closed` come by another way than the rest, and may stand a little before or behind it.
+/// Every line has `event` and `time` (RFC 3339, UTC: when it was taken here), and all but `missed` have `device`, where it is
+/// known. The lines of one session are in order, but `data`, `skip` and `closed` come by another way than the rest, and may
+/// stand a little before or behind it.
 ///
 /// DATA is acknowledged after its line is written; when it cannot be written, nothing is, and the server ends. A device
 /// that comes again goes on in its session. (`device`, `stream`, `seq`) is the same for every repeat, and repeats come only
@@ -43,7 +47,7 @@ Events:
                 want of room there may be no line, but on stderr how many there
                 were, each 10 s and at the end
   missed        events: so many other than data, skip and closed have no line,
-                as stdout was behind
+                as what keeps them was behind
 
 Events of transparent DTUs (--transparent; disconnected, closed, refused and
 skipped as above):
@@ -107,7 +111,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let log = log::start(&read.settings.log)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let outcome = runtime.block_on(gateway::run(read, source, log));
-    // A printer that is stuck in a write would be waited for; its line is not acknowledged, so it may be cut.
+    // A sink that is stuck in a write would be waited for; its lines are not acknowledged, so they may be cut.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
 }

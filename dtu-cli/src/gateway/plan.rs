@@ -66,6 +66,10 @@ impl Plan {
     pub(crate) fn of(settings: &Settings) -> Result<Self, Mistakes> {
         let (mut plan, mut mistakes) =
             (Self { natives: Vec::new(), transparents: Vec::new(), warnings: Vec::new() }, Mistakes::default());
+        if let Some(control) = settings.gateway.control.filter(|control| !control.0.ip().is_loopback()) {
+            let text = format!("control {control}: it has to be a loopback address, as 127.0.0.1:55128");
+            mistakes.add("gateway.control", text);
+        }
         for listener in &settings.listeners {
             match &listener.way {
                 Way::Native(native) => plan.native(listener, native, settings, &mut mistakes),

@@ -56,7 +56,7 @@ pub(super) struct Flags {
     #[arg(long, value_name = "NAME|FILE", requires = "transparent")]
     profile: Option<String>,
     /// An address of this machine itself on which `dtu request` may ask them. Whoever may open it may ask.
-    #[arg(long, value_name = "ADDR", value_parser = loopback, requires = "transparent")]
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "transparent")]
     control: Option<SocketAddr>,
     /// What is said on stderr besides: off, error, warn, info, debug, trace, or by module, as warn,dtu_net=debug.
     #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = Level::parse)]
@@ -85,12 +85,6 @@ pub(super) struct WhoMayIn {
     /// there is --keys.
     #[arg(long, value_name = "PEM", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-}
-
-fn loopback(text: &str) -> anyhow::Result<SocketAddr> {
-    let addr = crate::address::to_listen_on(text)?;
-    anyhow::ensure!(addr.ip().is_loopback(), "it has to be a loopback address, as 127.0.0.1:55128");
-    Ok(addr)
 }
 
 const fn seconds(count: u32) -> Span {

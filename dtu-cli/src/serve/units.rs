@@ -1,19 +1,19 @@
-//! Transparent DTUs beside the native devices: their servers, the tasks that feed the printer, and who is there to be asked.
+//! Transparent DTUs beside the native devices: their servers, the tasks that feed the sinks, and who is there to be asked.
 
 use super::control::Control;
-use super::printer::Item;
 use super::unit_line::UnitItem;
 use crate::gateway::TransparentPlan;
 use crate::log;
 use crate::request::profile::Replies;
+use crate::sink::{Item, Queue};
 use anyhow::Context;
 use core::net::SocketAddr;
 use dtu_net::State;
 use dtu_net::driver::transparent::{TransparentServer, TransparentSession, UnitEvent};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,7 +46,7 @@ impl Present {
 pub(crate) struct Units {
     server: TransparentServer,
     replies: Replies,
-    queue: mpsc::Sender<Item>,
+    queue: Queue,
     present: Arc<Present>,
     tasks: TaskTracker,
     ended: CancellationToken,
@@ -60,7 +60,7 @@ impl Units {
     pub(crate) async fn start_all(
         plans: Vec<TransparentPlan>,
         control: Option<SocketAddr>,
-        queue: &mpsc::Sender<Item>,
+        queue: &Queue,
     ) -> anyhow::Result<Vec<Self>> {
         let present = Arc::<Present>::default();
         let control = match control {
@@ -79,7 +79,7 @@ impl Units {
         Ok(all)
     }
 
-    fn start(plan: TransparentPlan, present: &Arc<Present>, queue: &mpsc::Sender<Item>) -> anyhow::Result<Self> {
+    fn start(plan: TransparentPlan, present: &Arc<Present>, queue: &Queue) -> anyhow::Result<Self> {
         let TransparentPlan { addr, config, replies, .. } = plan;
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let server = TransparentServer::bind(addr, config, CancellationToken::new())
@@ -110,7 +110,7 @@ impl Units {
 }
 
 /// Hands over the frames that nobody asked for, until the session is closed.
-async fn carry(session: TransparentSession, queue: mpsc::Sender<Item>, present: Arc<Present>) {
+async fn carry(session: TransparentSession, queue: Queue, present: Arc<Present>) {
     while let Some(heard) = session.recv().await {
         let item = UnitItem::Heard { device: Arc::clone(session.device()), heard };
         if queue.send(Item::Unit(item)).await.is_err() {
@@ -121,7 +121,7 @@ async fn carry(session: TransparentSession, queue: mpsc::Sender<Item>, present: 
 }
 
 /// Hands over the events of the server, until they have ended.
-async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: mpsc::Sender<Item>, ended: CancellationToken) {
+async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: Queue, ended: CancellationToken) {
     loop {
         let event = tokio::select! {
             biased;

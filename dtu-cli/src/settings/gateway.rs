@@ -35,10 +35,6 @@ impl GatewaySettings {
             mistakes.add("gateway.drain", format!("{} is too long, expected \"0s\" to \"1h\"", self.drain));
         }
         if let Some(control) = self.control {
-            if !control.0.ip().is_loopback() {
-                let text = format!("{control}: it has to be a loopback address, as \"127.0.0.1:55128\"");
-                mistakes.add("gateway.control", text);
-            }
             taken.take(Protocol::Tcp, control, "gateway.control".to_owned(), mistakes);
         }
     }
