@@ -23,6 +23,7 @@ use crate::sink::{self, Queue, Sink, StdoutSink};
 use anyhow::Context;
 use core::time::Duration;
 use futures_util::future::join_all;
+use metrics::gauge;
 use native::{Draining, Native};
 use reload::Reloader;
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,6 +59,9 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     for warning in &plan.warnings {
         log::warn(warning);
     }
+    let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
+    gauge!("dtu_session_memory_limit_bytes").set(max_memory as f64);
+    gauge!("dtu_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     let (queue, mut keeper) = sink::start(sinks(&settings)?);
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let feed = Feed { queue, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };

@@ -53,17 +53,18 @@ pub(crate) struct Settings {
 const SECTIONS: [&str; 5] = ["gateway", "listener", "limits", "sink", "log"];
 
 impl Settings {
-    /// Reads a file. Paths in it are relative to it.
+    /// Reads a file. Paths in it are relative to it. With it comes all that is wrong, as far as one mistake does not hide another;
+    /// what is wrong has its default.
     ///
     /// # Errors
     ///
-    /// All that is wrong with it, as far as one mistake does not hide another.
-    pub(crate) fn read(file: &Path) -> Result<(Self, Document), Mistakes> {
+    /// What makes it no TOML, or no file.
+    pub(crate) fn read(file: &Path) -> Result<(Self, Document, Mistakes), Mistakes> {
         let text = text(file).map_err(Mistakes::one)?;
         Self::parse(&text, file.parent().unwrap_or(Path::new("")))
     }
 
-    fn parse(text: &str, base: &Path) -> Result<(Self, Document), Mistakes> {
+    fn parse(text: &str, base: &Path) -> Result<(Self, Document, Mistakes), Mistakes> {
         let mut reading = Reading::parse(text)?;
         let mut mistakes = reading.unknown(&SECTIONS);
         let mut settings = Self {
@@ -75,9 +76,7 @@ impl Settings {
         };
         settings.check(&mut mistakes);
         settings.relative_to(base);
-        let document = Document::new(text);
-        document.place(&mut mistakes);
-        mistakes.or(()).map(|()| (settings, document))
+        Ok((settings, Document::new(text), mistakes))
     }
 
     /// What no section can see alone, and what is no matter of form.

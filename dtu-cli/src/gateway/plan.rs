@@ -57,13 +57,16 @@ impl NativePlan {
     pub(crate) fn is_open(&self) -> bool {
         self.config.is_open()
     }
+
+    /// What its sessions may hold, in bytes.
+    pub(super) const fn max_memory(&self) -> usize {
+        self.config.max_memory
+    }
 }
 
 impl Plan {
-    /// # Errors
-    ///
-    /// Every file that cannot be used.
-    pub(crate) fn of(settings: &Settings) -> Result<Self, Mistakes> {
+    /// What they come to, and every file that cannot be used.
+    pub(crate) fn of(settings: &Settings) -> (Self, Mistakes) {
         let (mut plan, mut mistakes) =
             (Self { natives: Vec::new(), transparents: Vec::new(), warnings: Vec::new() }, Mistakes::default());
         if let Some(control) = settings.gateway.control.filter(|control| !control.0.ip().is_loopback()) {
@@ -76,7 +79,7 @@ impl Plan {
                 Way::Transparent(transparent) => plan.transparent(listener, transparent, settings, &mut mistakes),
             }
         }
-        mistakes.or(plan)
+        (plan, mistakes)
     }
 
     fn native(&mut self, listener: &Listener, native: &NativeListener, settings: &Settings, mistakes: &mut Mistakes) {

@@ -36,9 +36,13 @@ impl Mistakes {
         Self(vec![Mistake { line: None, key: String::new(), text: text.into() }])
     }
 
-    /// One more, at a key.
+    /// One more, at a key. What is wrong with a whole for want of a part that is told itself is not told.
     pub(crate) fn add(&mut self, key: impl Into<String>, text: impl Into<String>) {
-        self.0.push(Mistake { line: None, key: key.into(), text: text.into() });
+        let (key, text) = (key.into(), text.into());
+        let is_part = |told: &Mistake| told.key.strip_prefix(&key).is_some_and(|rest| rest.starts_with('.'));
+        if !self.0.iter().any(is_part) {
+            self.0.push(Mistake { line: None, key, text });
+        }
     }
 
     pub(super) fn add_at(&mut self, line: usize, key: String, text: String) {
@@ -55,6 +59,12 @@ impl Mistakes {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mistake> {
         self.0.iter_mut()
+    }
+
+    /// These and those.
+    pub(crate) fn and(mut self, more: Self) -> Self {
+        self.0.extend(more.0);
+        self
     }
 
     /// `value`, when nothing is wrong; otherwise all that is, by lines.
