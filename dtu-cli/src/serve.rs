@@ -21,12 +21,13 @@ mod who;
 pub(crate) use line::Renderer;
 pub(crate) use unit_line::UnitItem;
 
-use crate::sink::{self, StdoutSink};
+use crate::sink::{self, FileSettings, FileSink, Sink, StdoutSink};
 use anyhow::Context;
 use busy::Busy;
 use core::net::SocketAddr;
 use core::time::Duration;
 use dtu_net::driver::{Listen, Server, ServerConfig};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -140,6 +141,9 @@ pub(crate) struct Args {
     /// to where they go next. A second signal ends it at once.
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
     drain: u32,
+    /// Keeps the lines in this file instead of printing them, each on the disk before it is acknowledged. The directory has to be there.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     units: units::UnitArgs,
     #[command(flatten)]
@@ -147,6 +151,16 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Where the lines go.
+    fn sink(&self) -> anyhow::Result<Box<dyn Sink>> {
+        let Some(path) = &self.file else {
+            let stdout = StdoutSink::new().context("cannot start the thread that writes to stdout")?;
+            return Ok(Box::new(stdout));
+        };
+        let settings = FileSettings { path: path.clone(), rotate_size: None, rotate_every: None, keep: None };
+        Ok(Box::new(FileSink::open(settings).context("cannot use --file")?))
+    }
+
     fn config(&self) -> anyhow::Result<ServerConfig> {
         let mut config = ServerConfig::default();
         config.limits.max_payload = self.max_payload;
@@ -181,8 +195,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
             Some(udp) => format!("cannot listen on {} and, for datagrams, on {udp}", args.listen),
             None => format!("cannot listen on {}", args.listen),
         })?;
-    let stdout = StdoutSink::new().context("cannot start the thread that writes to stdout")?;
-    let (queue, mut keeper) = sink::start(vec![Box::new(stdout)]);
+    let (queue, mut keeper) = sink::start(vec![args.sink()?]);
     let (stopping, ended, sessions) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), ended.clone()));
     let mut units = Units::start(plan, &queue).await?;
