@@ -56,6 +56,7 @@ class Gateway:
         self.started = time.time()
         self.sinks = [{"name": "file", "up": True, "breaker_open": False}, {"name": "nats", "up": True, "breaker_open": False}]
         self.queue = {"records": 12, "capacity": 4096}
+        self.reasons = []
         self.rows = {}
         self.logs = {}
         self.gone = []
@@ -150,6 +151,8 @@ class Gateway:
             "version": self.version,
             "uptime_ms": int((time.time() - self.started) * 1000) + 273_000_000,
             "devices": {"connected": states.count("connected"), "disconnected": states.count("disconnected"), "total": len(states)},
+            "ready": not self.reasons,
+            "reasons": self.reasons,
             "sinks": self.sinks,
             "queue": self.queue,
         }
@@ -322,9 +325,12 @@ class Handler(BaseHTTPRequestHandler):
                 rows = list(gateway.rows.values())
                 pieces = [json.dumps(rows[at:at + PIECE]) for at in range(0, len(rows), PIECE)]
                 seen = gateway.round
-            for piece in pieces:
+            self.event("reset", "[]")
+            for piece in pieces[:1]:
                 self.event("devices", piece)
             self.event("gateway", json.dumps(gateway.counters()))
+            for piece in pieces[1:]:
+                self.event("devices", piece)
             while generation == gateway.stream_generation:
                 with gateway.tick:
                     gateway.tick.wait_for(lambda: gateway.round > seen or generation != gateway.stream_generation, timeout=15)

@@ -3,10 +3,10 @@
 import { now, token } from "./api.js";
 import { DeviceView } from "./device.js";
 import { Fleet, RATE_KEPT } from "./fleet.js";
-import { showGateway } from "./gateway.js";
+import { showGateway, totalOf } from "./gateway.js";
 import { Stream } from "./stream.js";
 import { COLUMNS, Table, deviceHash } from "./table.js";
-import { count, make, span } from "./text.js";
+import { count, make, span, visible } from "./text.js";
 
 /** Pauses between two orders of the same rows by values that change, in milliseconds. */
 const ORDER_EVERY = 2000;
@@ -27,7 +27,7 @@ const stream = new Stream({
   onState(state) {
     link = state;
     if (state.is === "open") fleet.begin();
-    if (state.is === "unauthorized") askToken();
+    if (state.is === "unauthorized") askToken(state.error);
     showLink();
   },
   onEvent(name, data) {
@@ -42,11 +42,13 @@ const stream = new Stream({
       fleet.apply(told);
       const row = device && fleet.rows.get(device.id);
       if (row && told.some((one) => one?.id === device.id)) device.handleRow(row);
+    } else if (name === "reset") {
+      fleet.begin();
     } else if (name === "gone" && Array.isArray(told)) {
       fleet.forget(told);
     } else if (name === "gateway" && told !== null && typeof told === "object") {
       gateway = told;
-      fleet.mark();
+      fleet.mark(totalOf(gateway));
       showGateway(gateway);
     }
     plan();
@@ -178,7 +180,7 @@ function showLink() {
     const from = isKnown ? ` What is shown is ${span(now() - lastEvent)} old.` : "";
     const again = link.is === "waiting" ? `Trying again in ${span(Math.max(1000, link.until - Date.now() + 999))}.` : "Trying again…";
     box.querySelector("b").textContent = link.why ?? box.querySelector("b").textContent;
-    box.querySelector("span").textContent = ` ${again}${from}`;
+    box.querySelector("span").textContent = `${again}${from}`;
   }
   document.body.classList.toggle("stale", isKnown && link.is !== "open");
 }
@@ -186,14 +188,15 @@ function showLink() {
 function streamBanner() {
   const retry = make("button", { type: "button" }, "Try now");
   retry.addEventListener("click", () => stream.retry());
-  const box = make("p", { class: "banner", "data-kind": "error", "data-banner": "stream" }, make("b"), make("span", { "aria-live": "off" }), retry);
+  const box = make("div", { class: "banner", "data-kind": "error", "data-banner": "stream" },
+    make("p", {}, make("b"), " ", make("span", { "aria-live": "off" })), retry);
   at("banners").prepend(box);
   return box;
 }
 
 // The token.
 
-function askToken() {
+function askToken(error) {
   if (!at("login").hidden) return;
   stream.stop();
   device?.stop();
@@ -203,6 +206,7 @@ function askToken() {
   at("forget").hidden = true;
   at("login-error").hidden = !had;
   at("login-error").textContent = had ? "The gateway did not take this token." : "";
+  at("login-said").textContent = error?.message && error.message !== error.code ? `The gateway says: ${visible(error.message)}.` : "";
   for (const name of ["fleet", "device"]) at(name).hidden = true;
   at("login").hidden = false;
   link = { is: "unauthorized" };

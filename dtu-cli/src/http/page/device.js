@@ -3,13 +3,13 @@
 import { ApiError, call, devicePath, now, words } from "./api.js";
 import { bytesOf, hexView } from "./hex.js";
 import { requestBox } from "./request.js";
-import { clock, count, date, longSpan, make, milliseconds, paint, plural, span, stateWord, visible } from "./text.js";
+import { clock, count, date, day, longSpan, make, milliseconds, paint, plural, span, stateWord, visible } from "./text.js";
 
 /** The shortest time between two looks at the device, in milliseconds. */
 const LOOK = 1000;
 /** A device that the stream says nothing of is looked at this often all the same. */
 const LOOK_IDLE = 10_000;
-const EVENT_MARKS = { connected: "good", resumed: "good", identified: "good", disconnected: "away", skipped: "warn", refused: "warn", closed: "away" };
+const EVENT_MARKS = { connected: "good", resumed: "good", identified: "good", disconnected: "away", closed: "away", skipped: "warn", missing: "warn", lost: "warn", refused: "warn" };
 
 export class DeviceView {
   #frames = new Map();
@@ -57,7 +57,7 @@ export class DeviceView {
       this.#plan(LOOK_IDLE);
     } catch (error) {
       if (this.#look.signal.aborted) return;
-      if (error.status === 401) this.onUnauthorized();
+      if (error.status === 401) this.onUnauthorized(error);
       else this.#fail(error);
     } finally {
       this.#look = null;
@@ -86,7 +86,7 @@ export class DeviceView {
     this.#frames.clear();
     this.title = paint(make("h1", { id: "device-title", class: "mono id" }), this.id);
     this.state = make("span", { class: "state" }, make("i", { class: "mark" }), make("b"), make("span", { class: "soft" }));
-    this.facts = new Map(["Kind", "Address", "Last seen", "Round trip", "Frames", "Bytes", "Errors", "Takeovers", "Connections"].map((name) => [name, make("dd")]));
+    this.facts = new Map(["Kind", "Address", "Last seen", "Round trip", "Frames", "Bytes", "Errors, bytes", "Takeovers", "Connections"].map((name) => [name, make("dd")]));
     this.trouble = make("p", { class: "banner", "data-kind": "error", role: "status", hidden: true });
     this.timeline = make("ol", { class: "timeline" });
     this.frames = make("div", { class: "frames" });
@@ -101,7 +101,7 @@ export class DeviceView {
       if (!this.#isPaused) this.look();
     });
     const facts = make("dl", { class: "device-facts" }, ...[...this.facts].map(([name, value]) => make("div", {}, make("dt", {}, name), value)));
-    const box = requestBox({ id: this.id, isNative: row.kind === "native", hexWidth: () => width(this.frames), confirm: this.confirm, onReply: () => this.look() });
+    const box = requestBox({ id: this.id, isNative: row.kind === "native", confirm: this.confirm, onReply: () => this.look() });
     this.section.replaceChildren(back(),
       make("div", { class: "device-head" }, make("div", {}, this.title, this.state), make("div", { class: "device-close" }, this.close, this.closed)),
       this.trouble, facts,
@@ -129,12 +129,14 @@ export class DeviceView {
     this.state.dataset.state = row.state;
     this.state.children[1].textContent = stateWord(row.state);
     this.close.disabled = row.state === "closed";
+    paint(this.facts.get("Kind"), row.kind);
+    paint(this.facts.get("Address"), row.peer ?? "–");
     const texts = {
-      Kind: row.kind, Address: row.peer ?? "–", "Round trip": milliseconds(row.rtt_ms ?? Number.NaN),
-      Frames: count(row.frames), Bytes: count(row.bytes), Errors: plural(row.errors, "byte skipped", "bytes skipped"),
+      "Round trip": milliseconds(row.rtt_ms ?? Number.NaN),
+      Frames: count(row.frames), Bytes: count(row.bytes), "Errors, bytes": count(row.errors),
       Takeovers: count(row.takeovers), Connections: count(row.connections),
     };
-    for (const [name, text] of Object.entries(texts)) paint(this.facts.get(name), text);
+    for (const [name, text] of Object.entries(texts)) this.facts.get(name).textContent = text;
     this.tick();
   }
 
@@ -152,9 +154,9 @@ export class DeviceView {
     if (this.timelineKeys === keys) return;
     this.timelineKeys = keys;
     this.timeline.replaceChildren(...events.map((event) => {
-      const day = now() - event.at > 86_400_000 ? date(event.at) : clock(event.at);
+      const time = now() - event.at > 43_200_000 ? day(event.at) : clock(event.at);
       return make("li", { "data-kind": EVENT_MARKS[event.event] ?? "plain" },
-        make("time", { title: date(event.at) }, day), paint(make("b"), String(event.event ?? "").replaceAll("_", " ")), paint(make("span"), event.text ?? ""));
+        make("time", { title: date(event.at) }, time), paint(make("b"), String(event.event ?? "").replaceAll("_", " ")), paint(make("span"), event.text ?? ""));
     }));
     if (events.length === 0) this.timeline.append(make("li", { class: "soft" }, "Nothing happened yet."));
   }
@@ -166,7 +168,7 @@ export class DeviceView {
     for (const frame of frames) {
       let key = `${lines} ${frame.at} ${frame.direction} ${frame.channel} ${frame.seq} ${frame.hex}`;
       while (next.has(key)) key += "+";
-      next.set(key, this.#frames.get(key) ?? frameOf(frame, lines));
+      next.set(key, this.#frames.get(key) ?? frameOf(frame, lines, this.#row.kind === "native"));
     }
     const isSame = next.size === this.#frames.size && [...next.keys()].every((key) => this.#frames.has(key));
     if (isSame && this.frames.hasChildNodes()) return;
@@ -205,13 +207,13 @@ const back = () => make("a", { class: "back", href: "#/" }, "← The fleet");
 /** Bytes a line: what fits. */
 const width = (element) => (element.clientWidth > 0 && element.clientWidth < 600 ? 8 : 16);
 
-function frameOf(frame, lines) {
+function frameOf(frame, lines, isNative) {
   const bytes = bytesOf(frame.hex ?? "");
   const isUp = frame.direction === "up";
   const length = Number.isInteger(frame.length) ? frame.length : bytes.length;
   const head = make("header", {}, make("strong", { class: isUp ? "up" : "down" }, isUp ? "↑ from the device" : "↓ to the device"),
     make("time", { title: date(frame.at) }, clock(frame.at)));
-  if (Number.isInteger(frame.channel)) head.append(make("span", {}, `channel ${frame.channel}`));
+  if (isNative && Number.isInteger(frame.channel)) head.append(make("span", {}, `channel ${frame.channel}`));
   if (frame.seq !== null && frame.seq !== undefined) head.append(make("span", {}, `seq ${visible(frame.seq)}`));
   head.append(make("span", {}, length > bytes.length ? `${plural(length, "byte", "bytes")}, the first ${bytes.length} kept` : plural(length, "byte", "bytes")));
   return make("article", { class: "frame" }, head, hexView(bytes, frame.fields, lines));

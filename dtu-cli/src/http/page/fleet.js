@@ -34,7 +34,7 @@ export class Fleet {
   version = 0;
   #round = 0;
   #told = 0;
-  #hasRows = false;
+  #rowsTold = 0;
   #arrived = 0;
   #seconds = [];
   #isRanked = true;
@@ -43,16 +43,16 @@ export class Fleet {
   begin() {
     this.#round += 1;
     this.#told = 0;
-    this.#hasRows = false;
+    this.#rowsTold = 0;
     this.isWhole = false;
   }
 
   /** Takes rows as the gateway tells them. What is no row is left out. */
   apply(rows) {
-    this.#hasRows = true;
     for (const told of rows) {
       if (typeof told?.id !== "string" || told.id === "") continue;
       const before = this.rows.get(told.id);
+      if (before?.round !== this.#round) this.#rowsTold += 1;
       const row = {
         id: told.id,
         kind: String(told.kind ?? ""),
@@ -93,16 +93,15 @@ export class Fleet {
   }
 
   /**
-   * The gateway told of itself. The first time after rows, or the second time without any, all rows of this stream are in;
-   * gives whether that was now.
+   * The gateway told of itself, and of `total` devices. It does so each second, between rows only when there are no more of
+   * them: with that many rows, or the second time, all rows of this stream are in. Those of before that it did not tell are gone.
    */
-  mark() {
+  mark(total) {
     this.#told += 1;
-    if (this.isWhole || !(this.#hasRows || this.#told > 1)) return false;
+    if (this.isWhole || !(this.#rowsTold >= total || this.#told > 1)) return;
     for (const row of [...this.rows.values()]) if (row.round !== this.#round) this.#remove(row.id);
     this.isWhole = true;
     this.version += 1;
-    return true;
   }
 
   #remove(id) {

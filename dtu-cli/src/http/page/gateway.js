@@ -23,6 +23,11 @@ export function showGateway(gateway) {
   if (at("gateway-facts").textContent !== facts) at("gateway-facts").textContent = facts;
 }
 
+/** How many devices it says it has; more than any where it does not say. */
+export function totalOf({ devices }) {
+  return (devices?.connected ?? Infinity) + (devices?.disconnected ?? 0);
+}
+
 function sinksOf(gateway) {
   if (!Array.isArray(gateway.sinks)) return [];
   return gateway.sinks.map((sink) => ({
@@ -40,12 +45,13 @@ function showSinks(sinks, gateway) {
     return item;
   }));
   const banners = [];
-  if (gateway.draining === true) banners.push(["warn", "drain", "The gateway is stopping.", "It takes no new devices, and ends when what it holds is stored."]);
   for (const sink of sinks) {
     if (!sink.isDown) continue;
-    const more = [sink.error, sink.isOpen ? "Its breaker is open: it is tried from time to time." : "", "Devices keep what is not stored; nothing is acknowledged meanwhile."];
+    const more = [sink.error && `It says: ${sink.error}.`, sink.isOpen ? "Its breaker is open: it is tried from time to time." : "", "Devices keep what is not stored; nothing is acknowledged meanwhile."];
     banners.push(["error", `sink ${sink.name}`, `The sink ${sink.name} is down.`, more.filter(Boolean).join(" ")]);
   }
+  const reasons = Array.isArray(gateway.reasons) ? gateway.reasons.filter((reason) => typeof reason === "string") : [];
+  if (reasons.length > 0 && banners.length === 0) banners.push(["error", "ready", "The gateway is not ready.", `It says: ${reasons.join("; ")}.`]);
   const { records, capacity } = gateway.queue ?? {};
   if (capacity > 0 && records >= capacity * QUEUE_NEAR) {
     banners.push(["warn", "queue", "The queue to the sinks is nearly full.", `${count(records)} of ${count(capacity)} records wait; devices are held back.`]);
@@ -62,13 +68,14 @@ function showBanners(banners) {
   for (const [kind, name, title, text] of banners) {
     let banner = [...box.children].find((one) => one.dataset.banner === name);
     if (!banner) {
-      banner = make("p", { class: "banner", "data-kind": kind, "data-banner": name }, make("b"), make("span"));
+      banner = make("div", { class: "banner", "data-kind": kind, "data-banner": name }, make("p", {}, make("b"), " ", make("span")));
       box.append(banner);
     }
     for (const [index, words] of [title, text].entries()) {
-      if (banner.children[index].dataset.text === words) continue;
-      banner.children[index].dataset.text = words;
-      paint(banner.children[index], words);
+      const part = banner.firstChild.children[index];
+      if (part.dataset.text === words) continue;
+      part.dataset.text = words;
+      paint(part, words);
     }
   }
 }

@@ -46,7 +46,7 @@ const glyph = (byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte)
 export function hexView(bytes, told, width) {
   const fields = sound(told, bytes.length);
   const owner = owners(fields, bytes.length);
-  const grid = make("div", { class: "hex", "data-width": width, "aria-hidden": "true" });
+  const grid = make("div", { class: "hex", "data-width": width, "data-lines": bytes.length > width ? "many" : "one", "aria-hidden": "true" });
   for (let start = 0; start < bytes.length; start += width) {
     const hex = make("span", { class: "hex-bytes" });
     const text = make("span", { class: "hex-text" });

@@ -16,6 +16,9 @@ const OUTCOMES = {
   unknown_device: "Unknown device", full: "The queue of the line is full", bad_request: "It is no request",
 };
 
+/** Bytes a line in the replies' box. */
+const width = (box) => (box.clientWidth >= 640 ? 16 : 8);
+
 function field(label, input, hint) {
   return make("label", { class: "field" }, make("span", {}, label), input, hint ? make("small", {}, hint) : null);
 }
@@ -23,7 +26,7 @@ function field(label, input, hint) {
 const numberInput = (name, value) => make("input", { name, value, inputmode: "numeric", autocomplete: "off", spellcheck: "false", required: true });
 
 /** The box. `confirm` asks before something is written; `onReply` is called after each answer. */
-export function requestBox({ id, isNative, hexWidth, confirm, onReply }) {
+export function requestBox({ id, isNative, confirm, onReply }) {
   const address = numberInput("address", "1");
   const code = make("select", { name: "function" }, ...FUNCTIONS.map((one) => make("option", { value: one.code }, `${String(one.code).padStart(2, "0")} ${one.name}`)));
   code.value = "3";
@@ -108,7 +111,7 @@ export function requestBox({ id, isNative, hexWidth, confirm, onReply }) {
     while (replies.children.length > REPLIES_KEPT) replies.lastChild.remove();
     try {
       const answer = await call(devicePath(id, "/request"), { method: "POST", body: request.body, patience: request.body.timeout_ms + TURN });
-      replied(shown, answer, request.bytes, hexWidth());
+      replied(shown, answer, request.bytes, width(replies));
     } catch (error) {
       failed(shown, error, performance.now() - began);
     } finally {

@@ -93,10 +93,11 @@ export class Stream {
       } catch (error) {
         if (signal.aborted) return;
         if (error.status === 401) {
-          this.onState({ is: "unauthorized" });
+          this.onState({ is: "unauthorized", error });
           return;
         }
-        why = error.name === "AbortError" || error.status === undefined ? "The connection was lost." : words(error).text;
+        if (error.code === "full") why = "The gateway serves as many pages as it may.";
+        else why = error.status === undefined ? "The connection to the gateway was lost." : words(error).text;
       }
       if (signal.aborted) return;
       const wait = pause * (0.5 + Math.random() / 2);

@@ -24,6 +24,7 @@ export function paint(element, text) {
   }
   const parts = [];
   let from = 0;
+  HIDDEN.lastIndex = 0;
   for (const found of whole.matchAll(HIDDEN)) {
     if (found.index > from) parts.push(whole.slice(from, found.index));
     const mark = document.createElement("span");
@@ -74,9 +75,11 @@ export function longSpan(ms) {
 }
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 export const clock = (ms) => (Number.isFinite(ms) ? CLOCK.format(ms) : "–");
+export const day = (ms) => (Number.isFinite(ms) ? DAY.format(ms).replace(",", "") : "–");
 export const date = (ms) => (Number.isFinite(ms) ? DATE.format(ms) : "–");
 
 /** What the page calls a state. */
