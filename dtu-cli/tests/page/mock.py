@@ -56,7 +56,8 @@ class Gateway:
         self.started = time.time()
         self.sinks = [{"name": "file", "up": True, "breaker_open": False}, {"name": "nats", "up": True, "breaker_open": False}]
         self.queue = {"records": 12, "capacity": 4096}
-        self.reasons = []
+        self.draining = False
+        self.counters_extra = {}
         self.rows = {}
         self.logs = {}
         self.gone = []
@@ -144,6 +145,10 @@ class Gateway:
             self.stream_generation += 1
             self.tick.notify_all()
 
+    def reasons(self):
+        down = [f"sink {sink['name']} is down: {sink['error']}" for sink in self.sinks if not sink["up"]]
+        return ["draining"] * self.draining + down
+
     def counters(self):
         states = [row["state"] for row in self.rows.values()]
         return {
@@ -151,10 +156,11 @@ class Gateway:
             "version": self.version,
             "uptime_ms": int((time.time() - self.started) * 1000) + 273_000_000,
             "devices": {"connected": states.count("connected"), "disconnected": states.count("disconnected"), "total": len(states)},
-            "ready": not self.reasons,
-            "reasons": self.reasons,
+            "ready": not self.reasons(),
+            "reasons": self.reasons(),
             "sinks": self.sinks,
             "queue": self.queue,
+            **self.counters_extra,
         }
 
     def timeline(self, row):

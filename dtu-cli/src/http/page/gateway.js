@@ -5,6 +5,8 @@ import { count, longSpan, make, paint, visible } from "./text.js";
 
 /** The share of the queue's bound from which it is worth a word. */
 const QUEUE_NEAR = 0.8;
+/** How the gateway says that a sink is why it is not ready. */
+const SINK_DOWN = /^sink (.+?) is down: (.*)$/s;
 
 const at = (id) => document.getElementById(id);
 let told = null;
@@ -28,30 +30,41 @@ export function totalOf({ devices }) {
   return (devices?.connected ?? Infinity) + (devices?.disconnected ?? 0);
 }
 
-function sinksOf(gateway) {
-  if (!Array.isArray(gateway.sinks)) return [];
-  return gateway.sinks.map((sink) => ({
-    name: String(sink?.name ?? ""),
-    isDown: sink?.up === false,
-    isOpen: sink?.breaker_open === true,
-    error: typeof sink?.error === "string" ? sink.error : "",
-  }));
+/**
+ * The sinks: those that `sinks` lists, and those that `reasons` says are down. Where none is listed, one stands for all.
+ */
+function sinksOf({ sinks, ready, reasons }) {
+  const found = new Map();
+  for (const sink of Array.isArray(sinks) ? sinks : []) {
+    const why = typeof sink?.error === "string" ? sink.error : "";
+    found.set(String(sink?.name ?? ""), { isDown: sink?.up === false, isOpen: sink?.breaker_open === true, why });
+  }
+  for (const reason of textsOf(reasons)) {
+    const [, name, why] = reason.match(SINK_DOWN) ?? [];
+    if (name !== undefined) found.set(name, { ...found.get(name), isDown: true, why });
+  }
+  if (found.size === 0 && typeof ready === "boolean") found.set("sinks", { isDown: false });
+  return [...found].map(([name, sink]) => ({ name, ...sink }));
 }
 
+const textsOf = (list) => (Array.isArray(list) ? list.filter((text) => typeof text === "string") : []);
+
 function showSinks(sinks, gateway) {
-  at("sinks").replaceChildren(...sinks.map((sink) => {
-    const item = make("li", { "data-state": sink.isDown ? "down" : "up" }, make("i", { class: "mark" }));
-    item.append(paint(make("span"), sink.name), make("span", { class: "sink-word" }, sink.isDown ? " down" : " up"));
+  at("sinks").replaceChildren(...sinks.map(({ name, isDown }) => {
+    const item = make("li", { "data-state": isDown ? "down" : "up" }, make("i", { class: "mark" }));
+    item.append(paint(make("span"), name), make("span", { class: "sink-word" }, isDown ? "down" : "up"));
     return item;
   }));
   const banners = [];
-  for (const sink of sinks) {
-    if (!sink.isDown) continue;
-    const more = [sink.error && `It says: ${sink.error}.`, sink.isOpen ? "Its breaker is open: it is tried from time to time." : "", "Devices keep what is not stored; nothing is acknowledged meanwhile."];
-    banners.push(["error", `sink ${sink.name}`, `The sink ${sink.name} is down.`, more.filter(Boolean).join(" ")]);
+  for (const reason of textsOf(gateway.reasons).filter((text) => !SINK_DOWN.test(text))) {
+    if (reason === "draining") banners.push(["warn", "draining", "The gateway is stopping.", "It takes no new devices, and ends when what it holds is stored."]);
+    else banners.push(["error", reason, "The gateway is not ready.", `It says: ${reason}.`]);
   }
-  const reasons = Array.isArray(gateway.reasons) ? gateway.reasons.filter((reason) => typeof reason === "string") : [];
-  if (reasons.length > 0 && banners.length === 0) banners.push(["error", "ready", "The gateway is not ready.", `It says: ${reasons.join("; ")}.`]);
+  for (const { name, isDown, isOpen, why } of sinks) {
+    if (!isDown) continue;
+    const more = [why && `It says: ${why}.`, isOpen && "Its breaker is open: it is tried from time to time.", "Devices keep what is not stored; nothing is acknowledged meanwhile."];
+    banners.push(["error", `sink ${name}`, `The sink ${name} is down.`, more.filter(Boolean).join(" ")]);
+  }
   const { records, capacity } = gateway.queue ?? {};
   if (capacity > 0 && records >= capacity * QUEUE_NEAR) {
     banners.push(["warn", "queue", "The queue to the sinks is nearly full.", `${count(records)} of ${count(capacity)} records wait; devices are held back.`]);
