@@ -1,8 +1,10 @@
 //! Sinks: where what devices send is kept for good. A device's DATA is acknowledged when every sink has it.
 
 mod batch;
+mod nats;
 
 pub(crate) use batch::{Batch, Key, Record};
+pub(crate) use nats::{NatsSink, NatsSinkSettings};
 
 use core::fmt;
 use core::pin::Pin;
