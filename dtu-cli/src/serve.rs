@@ -1,29 +1,32 @@
 //! `dtu serve`: accepts devices and prints what they send, one JSON line an event.
 //!
 //! ```text
-//!   session ── DATA ──> task ─┐                    ┌──> stdout
-//!   session ── DATA ──> task ─┼── bounded queue ── printer ── commit ──> ACK
+//!   session ── DATA ──> task ─┐                    ┌──> sinks
+//!   session ── DATA ──> task ─┼── bounded queue ── keeper ── commit ──> ACK
 //!   server ── events ─> task ─┘
 //! ```
 //!
-//! The printer is a thread of its own, so that a reader that does not read holds up neither the sockets nor the
-//! signals. DATA is acknowledged when its line is written and flushed, not before.
+//! Sinks write in threads of their own, so that a reader that does not read holds up neither the sockets nor the
+//! signals. DATA is acknowledged when its line is kept: on stdout, when it is written and flushed.
 
 mod busy;
 mod control;
+mod data_line;
 mod line;
-mod printer;
 mod tasks;
 mod unit_line;
 mod units;
 mod who;
 
+pub(crate) use line::Renderer;
+pub(crate) use unit_line::UnitItem;
+
+use crate::sink::{self, StdoutSink};
 use anyhow::Context;
 use busy::Busy;
 use core::net::SocketAddr;
 use core::time::Duration;
 use dtu_net::driver::{Listen, Server, ServerConfig};
-use std::io;
 use std::process::ExitCode;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Accepts devices and prints what they send, one JSON line an event.
 ///
-/// Every line has `event`, and all but `missed` have `device`, where it is known. The lines of one session are in order, but
+/// Every line has `event` and `time` (RFC 3339, UTC: when it was taken here), and all but `missed` have `device`, where it is known. The lines of one session are in order, but
 /// `data`, `skip` and `closed` come by another way than the rest, and may stand a little before or behind it.
 ///
 /// DATA is acknowledged after its line is written; when it cannot be written, nothing is, and the server ends. A device
@@ -58,7 +61,7 @@ Events:
                 want of room there may be no line, but on stderr how many there
                 were, each 10 s and at the end
   missed        events: so many other than data, skip and closed have no line,
-                as stdout was behind
+                as what keeps them was behind
 
 Events of transparent DTUs (--transparent; disconnected, closed, refused and
 skipped as above):
@@ -164,7 +167,7 @@ impl Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let outcome = runtime.block_on(serve(args));
-    // A printer that is stuck in a write would be waited for; its line is not acknowledged, so it may be cut.
+    // A sink that is stuck in a write would be waited for; its lines are not acknowledged, so they may be cut.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
 }
@@ -178,7 +181,8 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
             Some(udp) => format!("cannot listen on {} and, for datagrams, on {udp}", args.listen),
             None => format!("cannot listen on {}", args.listen),
         })?;
-    let (queue, mut printed) = printer::start(io::stdout()).context("cannot start the printer")?;
+    let stdout = StdoutSink::new().context("cannot start the thread that writes to stdout")?;
+    let (queue, mut keeper) = sink::start(vec![Box::new(stdout)]);
     let (stopping, ended, sessions) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), ended.clone()));
     let mut units = Units::start(plan, &queue).await?;
@@ -194,7 +198,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
                 sessions.spawn(tasks::carry(session, queue.clone(), stopping.clone()));
             }
             () = Units::accept(&mut units) => {}
-            printed = &mut printed => break Some(printed),
+            ended = keeper.ended() => break Some(ended),
             _ = ticks.tick() => busy.tell(server.counters().busy),
             () = &mut stop => {
                 if drain.is_some() || spread.is_zero() {
@@ -209,7 +213,6 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     };
     stopping.cancel();
     sessions.close();
-    drop(queue);
     let units_end = async {
         if let Some(units) = units {
             units.end().await;
@@ -221,15 +224,22 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     // A peer that takes no last word is cut off.
     let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
     ended.cancel();
-    anyhow::ensure!(in_time, "stopped with events that nobody read from stdout; their DATA is not acknowledged");
-    let unread = "stopped with events that nobody read from stdout";
-    let missed = timeout(GRACE, teller).await.context(unread)?.context("the teller ended without a word")?;
-    if missed > 0 {
-        eprintln!("dtu: {missed} events have no line, as stdout was behind");
-    }
-    let printed = match early {
-        Some(printed) => printed,
-        None => timeout(GRACE, printed).await.context(unread)?,
+    let unkept = || {
+        let down = keeper.books().down().map(|down| format!("; down: {down}")).unwrap_or_default();
+        format!("stopped with {} records that are not kept and not acknowledged{down}", queue.pending())
     };
-    printed.context("the printer ended without a word")?.context("cannot write events to stdout")
+    anyhow::ensure!(in_time, unkept());
+    let missed = timeout(GRACE, teller).await.with_context(unkept)?.context("the teller ended without a word")?;
+    if missed > 0 {
+        eprintln!("dtu: {missed} events have no line, as the sinks were behind");
+    }
+    let ended = match early {
+        Some(ended) => ended,
+        None => {
+            let unkept = unkept();
+            drop(queue);
+            timeout(GRACE, keeper.ended()).await.context(unkept)?
+        }
+    };
+    Ok(ended.context("the keeper ended without a word")??)
 }

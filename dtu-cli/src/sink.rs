@@ -1,10 +1,20 @@
 //! Sinks: where what devices send is kept for good. A device's DATA is acknowledged when every sink has it.
 
 mod batch;
+mod books;
+mod keeper;
 mod nats;
+mod queue;
+mod stdout;
+mod steady;
+mod worker;
 
 pub(crate) use batch::{Batch, Key, Record};
+pub(crate) use books::Books;
+pub(crate) use keeper::start;
 pub(crate) use nats::{NatsSink, NatsSinkSettings};
+pub(crate) use queue::{HAND_OVER, Item, Queue};
+pub(crate) use stdout::StdoutSink;
 
 use core::fmt;
 use core::pin::Pin;

@@ -93,6 +93,13 @@ impl Link<Server> {
         Some(self.core.epoch)
     }
 
+    /// When the last byte came, on the connection of now or on the last one; `None` before the first. While
+    /// [`wants_bytes`](Self::wants_bytes) is false nothing is read, and the time goes on.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<Instant> {
+        (self.core.epoch != Epoch::default()).then(|| self.core.heartbeat.last_heard())
+    }
+
     /// A newer connection takes the place of the one there is.
     fn replace(&mut self, now: Instant, newer: &Wire) {
         if let Some(wire) = &self.wire {
@@ -100,6 +107,7 @@ impl Link<Server> {
             if !wire.is_named_as(newer) {
                 self.core.say_close(wire, CloseCode::REPLACED, "");
             }
+            self.core.replaced += 1;
             self.lose(now, Cause::Replaced, "");
         }
     }

@@ -62,6 +62,7 @@ pub struct Core {
     /// What the deframer of the connection before has counted.
     line: Option<Box<Counters>>,
     connected: u64,
+    pub(crate) replaced: u64,
     repeated: u64,
 }
 
@@ -84,6 +85,7 @@ impl Core {
             candidate_since: None,
             line: None,
             connected: 0,
+            replaced: 0,
             repeated: 0,
         }
     }
@@ -280,6 +282,7 @@ impl Core {
             skipped,
             line: line.or(self.line.as_deref()).copied().unwrap_or_default(),
             connected: self.connected,
+            replaced: self.replaced,
             ledger: self.outbox.ledger(),
             resent: self.outbox.resent(),
             repeated: self.repeated,

@@ -1,9 +1,9 @@
-//! Transparent DTUs beside the native devices: their server, the tasks that feed the printer, and who is there to be asked.
+//! Transparent DTUs beside the native devices: their server, the tasks that feed the sinks, and who is there to be asked.
 
 use super::control::Control;
-use super::printer::Item;
 use super::unit_line::UnitItem;
 use crate::request::profile::{self, Loaded};
+use crate::sink::{Item, Queue};
 use anyhow::{Context, ensure};
 use core::net::SocketAddr;
 use dtu_net::State;
@@ -11,8 +11,8 @@ use dtu_net::driver::transparent::{TransparentConfig, TransparentServer, Transpa
 use dtu_net::transparent::Unknown;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -78,7 +78,7 @@ impl UnitArgs {
 /// The server of transparent DTUs.
 pub(super) struct Units {
     server: TransparentServer,
-    queue: mpsc::Sender<Item>,
+    queue: Queue,
     present: Arc<Present>,
     tasks: TaskTracker,
     ended: CancellationToken,
@@ -89,7 +89,7 @@ impl Units {
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub(super) async fn start(plan: Option<Plan>, queue: &mpsc::Sender<Item>) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn start(plan: Option<Plan>, queue: &Queue) -> anyhow::Result<Option<Self>> {
         let Some(Plan { addr, control, loaded: Loaded { profile, replies } }) = plan else { return Ok(None) };
         if profile.unknown() == Unknown::Accept {
             eprintln!(
@@ -139,7 +139,7 @@ impl Units {
 }
 
 /// Hands over the frames that nobody asked for, until the session is closed.
-async fn carry(session: TransparentSession, queue: mpsc::Sender<Item>, present: Arc<Present>) {
+async fn carry(session: TransparentSession, queue: Queue, present: Arc<Present>) {
     while let Some(heard) = session.recv().await {
         let item = UnitItem::Heard { device: Arc::clone(session.device()), heard };
         if queue.send(Item::Unit(item)).await.is_err() {
@@ -150,7 +150,7 @@ async fn carry(session: TransparentSession, queue: mpsc::Sender<Item>, present: 
 }
 
 /// Hands over the events of the server, until they have ended.
-async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: mpsc::Sender<Item>, ended: CancellationToken) {
+async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: Queue, ended: CancellationToken) {
     loop {
         let event = tokio::select! {
             biased;

@@ -41,6 +41,7 @@ mod front;
 mod hub;
 mod linger;
 mod own_streams;
+mod peer;
 mod reception;
 mod registry;
 pub mod resolve;

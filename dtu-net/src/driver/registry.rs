@@ -13,7 +13,8 @@ use crate::link::Link;
 use crate::server::Server;
 use core::borrow::Borrow;
 use core::hash::{Hash, Hasher};
-use core::sync::atomic::Ordering;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::collections::HashSet;
@@ -98,6 +99,8 @@ pub(crate) struct Registry {
     /// From where the time of visits is counted.
     began: Instant,
     hub: Hub,
+    /// The bytes that the sessions hold, as the last sweep found.
+    memory: AtomicUsize,
 }
 
 /// What a sweep has found.
@@ -117,7 +120,15 @@ pub(crate) struct Admitted {
 
 impl Registry {
     pub(crate) fn new(limits: Arc<Limits>, max_sessions: usize, flapping: Option<Flapping>, hub: Hub) -> Self {
-        Self { sessions: Mutex::default(), limits, max_sessions, flapping, began: now(), hub }
+        Self {
+            sessions: Mutex::default(),
+            limits,
+            max_sessions,
+            flapping,
+            began: now(),
+            hub,
+            memory: AtomicUsize::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
@@ -127,6 +138,11 @@ impl Registry {
 
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
+    }
+
+    /// The bytes that the sessions hold, as the last sweep found.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// Whether a device that comes finds a place, and does not come too often.
@@ -146,7 +162,7 @@ impl Registry {
     }
 
     /// Gives a connection to the session of its device, to a new one when there is none. An older connection is over.
-    pub(crate) fn admit(&self, device: &str, handshake: Handshake) -> io::Result<Option<Admitted>> {
+    pub(crate) fn admit(&self, device: &str, peer: SocketAddr, handshake: Handshake) -> io::Result<Option<Admitted>> {
         let mut sessions = self.lock();
         let known = sessions.get(device).filter(|known| !known.0.task(|inner, _| inner.is_closed()));
         let known = known.map(|known| Arc::clone(&known.0));
@@ -167,6 +183,7 @@ impl Registry {
                 shared.used_until.store(used_until, Ordering::Relaxed);
             }
             let before = inner.take_task();
+            inner.peer.set(peer);
             (inner.link.handle_registered(now, handshake), before)
         });
         if let Some(before) = before {
@@ -192,6 +209,7 @@ impl Registry {
             self.lock().retain(|known| !known.0.task(|inner, _| inner.is_closed()));
         }
         let sessions = self.len();
+        self.memory.store(memory, Ordering::Relaxed);
         metrics::gauge!("dtu_sessions").set(u32::try_from(sessions).unwrap_or(u32::MAX));
         metrics::gauge!("dtu_session_memory_bytes").set(memory as f64);
         Swept { sessions, memory }

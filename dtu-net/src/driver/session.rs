@@ -11,6 +11,7 @@ use crate::link::Role;
 use crate::outbox::Outgoing;
 use crate::server::Server;
 use core::fmt;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, ready};
@@ -174,6 +175,22 @@ impl<R: Role> Session<R> {
     #[must_use]
     pub fn max_body(&self) -> usize {
         self.shared.application(|inner| (inner.link.limits().max_body(), false))
+    }
+}
+
+impl Session {
+    /// When the device was last heard: when the last byte of it came, on this connection or on the last one. While nothing is read,
+    /// as the application is behind, the time goes on. `None` before its first connection.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.shared.application(|inner| (inner.link.last_heard(), false))
+    }
+
+    /// Where the connection of now comes from, or the last one came from; over datagrams, where they go to now. `None` before the
+    /// first.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.shared.application(|inner| (inner.peer.address(), false))
     }
 }
 

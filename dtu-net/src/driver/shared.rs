@@ -2,6 +2,7 @@
 
 use super::hub::Hub;
 use super::now;
+use super::peer::Peer;
 use super::waiters::{Ticket, Waiters};
 use crate::event::{Epoch, Event, Outcome, State, StateChange};
 use crate::link::{Link, Role};
@@ -37,6 +38,8 @@ pub(crate) struct Inner<R> {
     pub(crate) last: Box<StateChange>,
     /// How often the state has changed.
     pub(crate) changes: u64,
+    /// At a server: who the device's connection comes from.
+    pub(crate) peer: Peer,
 }
 
 impl<R: Role> Shared<R> {
@@ -44,8 +47,15 @@ impl<R: Role> Shared<R> {
         let state = link.state();
         let last =
             Box::new(StateChange { state, cause: None, reason: Box::default(), at: now, epoch: Epoch::default() });
-        let inner =
-            Inner { link, task: None, waiters: Waiters::default(), receipts: VecDeque::new(), last, changes: 0 };
+        let inner = Inner {
+            link,
+            task: None,
+            waiters: Waiters::default(),
+            receipts: VecDeque::new(),
+            last,
+            changes: 0,
+            peer: Peer::default(),
+        };
         let (hands, used_until) = (AtomicUsize::new(0), AtomicU64::new(0));
         Arc::new(Self { device, inner: Mutex::new(inner), hands, used_until, hub })
     }
