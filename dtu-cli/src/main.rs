@@ -6,6 +6,7 @@ mod connect;
 mod decode;
 mod demo;
 mod framings;
+mod nats;
 mod progress;
 mod request;
 mod serve;

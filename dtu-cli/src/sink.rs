@@ -4,15 +4,17 @@ mod batch;
 mod books;
 pub(crate) mod file;
 mod keeper;
+mod nats;
 mod queue;
 mod stdout;
 mod steady;
 mod worker;
 
-pub(crate) use batch::{Batch, Key};
+pub(crate) use batch::{Batch, Key, Record};
 pub(crate) use books::Books;
 pub(crate) use file::{FileSettings, FileSink};
 pub(crate) use keeper::start;
+pub(crate) use nats::{NatsSink, NatsSinkSettings};
 pub(crate) use queue::{HAND_OVER, Item, Queue};
 pub(crate) use stdout::StdoutSink;
 
