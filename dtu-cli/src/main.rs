@@ -9,6 +9,7 @@ mod demo;
 mod framings;
 mod gateway;
 mod log;
+mod nats;
 mod progress;
 mod request;
 mod serve;

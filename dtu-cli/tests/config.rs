@@ -135,7 +135,8 @@ fn every_mistake_is_one_line_with_file_line_and_key_and_nothing_runs() {
     let wrong_form = "[limits]\nwindow = 0\nheartbeat = 30\n[[listener]]\nkind = 'native'\n";
     let wrong_files = "[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\nkeys = 'keys'\n\
                        tls = { cert = 'no.pem', key = 'no.key' }\n[[listener]]\nkind = 'transparent'\n\
-                       tcp = '127.0.0.1:0'\nprofile = 'p.toml'\n[gateway]\ncontrol = '0.0.0.0:1'\n";
+                       tcp = '127.0.0.1:0'\nprofile = 'p.toml'\n[gateway]\ncontrol = '0.0.0.0:1'\n\
+                       [nats]\nservers = ['a b']\n[[sink]]\nkind = 'file'\npath = 'no/data.jsonl'\n";
     let at = directory.path().display();
     let cases: [(&str, Vec<String>); 4] = [
         (
@@ -168,6 +169,8 @@ fn every_mistake_is_one_line_with_file_line_and_key_and_nothing_runs() {
                 format!("line 5: listener[0].tls.key: cannot read {at}/no.key: No such file or directory (os error 2)"),
                 format!("line 9: listener[1].profile: {at}/p.toml: framing: "),
                 "line 11: gateway.control: control 0.0.0.0:1: it has to be a loopback address, as 127.0.0.1:55128".into(),
+                "line 13: nats.servers: `a b` has to be HOST, HOST:PORT, ".into(),
+                format!("line 16: sink[0].path: there is no directory {at}/no"),
             ],
         ),
         ("[gateway\n", vec!["line 1: ".into()]),
@@ -180,7 +183,7 @@ fn every_mistake_is_one_line_with_file_line_and_key_and_nothing_runs() {
             assert_eq!(said.len(), expected.len(), "{said:#?}");
             for (said, expected) in said.iter().zip(&expected) {
                 let start = format!("dtu: {path}: {expected}");
-                assert!(said == &start || expected.ends_with(": ") && said.starts_with(&start), "{said}\n{start}");
+                assert!(said == &start || expected.ends_with(' ') && said.starts_with(&start), "{said}\n{start}");
             }
         }
     }

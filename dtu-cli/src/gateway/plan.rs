@@ -1,8 +1,11 @@
 //! What settings come to before anything listens: keys, certificates and profiles are read, and checked with it.
 
 use super::keys::CurrentKeys;
+use crate::nats::NatsSettings;
 use crate::request::profile::{self, Loaded};
-use crate::settings::{Address, Listener, Mistakes, NativeListener, Settings, TlsFiles, TransparentListener, Way};
+use crate::settings::{
+    Address, Listener, Mistakes, NativeListener, Settings, SinkKind, TlsFiles, TransparentListener, Way,
+};
 use core::net::SocketAddr;
 use dtu_net::driver::tls::{Identity, ServerTls, TlsError};
 use dtu_net::driver::transparent::TransparentConfig;
@@ -72,6 +75,17 @@ impl Plan {
         if let Some(control) = settings.gateway.control.filter(|control| !control.0.ip().is_loopback()) {
             let text = format!("control {control}: it has to be a loopback address, as 127.0.0.1:55128");
             mistakes.add("gateway.control", text);
+        }
+        if let Some(Err(error)) = settings.nats.as_ref().map(NatsSettings::check) {
+            mistakes.add_said("nats", &format!("{error:#}"));
+        }
+        for sink in &settings.sinks {
+            if let SinkKind::File(file) = &sink.kind
+                && let Some(directory) =
+                    file.path.parent().filter(|path| !path.as_os_str().is_empty() && !path.is_dir())
+            {
+                mistakes.add(format!("{}.path", sink.key()), format!("there is no directory {}", directory.display()));
+            }
         }
         for listener in &settings.listeners {
             match &listener.way {

@@ -40,6 +40,11 @@ fn the_example_is_a_file_and_says_the_defaults() {
     assert_eq!(settings.limits, defaults.limits);
     assert_eq!(settings.log, defaults.log);
     assert_eq!(settings.listeners.len(), 2);
+    let whole = parse(&whole_example()).unwrap();
+    let Some(SinkKind::Nats(stream)) = whole.sinks.get(2).map(|sink| &sink.kind) else { panic!("{whole:?}") };
+    let mut default: crate::sink::NatsSinkSettings = toml::from_str("").unwrap();
+    (default.max_age, default.max_bytes) = (stream.max_age, stream.max_bytes);
+    assert_eq!(*stream, default);
 }
 
 #[test]
@@ -62,6 +67,16 @@ fn the_example_has_every_key_and_none_that_is_none() {
         }
         assert_eq!(in_section(&format!("listener[{place}]")), allowed, "{kind}");
     }
+    for (place, kind) in ["stdout", "file", "nats"].into_iter().enumerate() {
+        let said = format!("{LISTENER}[[sink]]\nkind = '{kind}'");
+        let mut allowed = if kind == "stdout" { BTreeSet::new() } else { fields(&said) };
+        allowed.insert("kind".into());
+        assert_eq!(in_section(&format!("sink[{place}]")), allowed, "{kind}");
+    }
+    let mut nats = fields(&format!("{LISTENER}[nats]"));
+    assert!(nats.remove("tls"));
+    nats.extend(fields(&format!("{LISTENER}[nats.tls]")).into_iter().map(|name| format!("tls.{name}")));
+    assert_eq!(in_section("nats"), nats);
     for section in SECTIONS {
         assert!(keys.iter().any(|key| key.starts_with(section)), "{section}");
     }
@@ -110,7 +125,9 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         ),
         (
             with("[gatewy]"),
-            &["line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `log`"],
+            &[
+                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `log`",
+            ],
         ),
         (
             with("[gateway]\ncolour = 1"),
@@ -200,6 +217,30 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
             with("[[sink]]\nkind = 'stdout'\n[[sink]]\nkind = 'stdout'"),
             &["line 6: sink[1]: there is a sink of kind `stdout` already"],
         ),
+        (
+            with("[[sink]]\nkind = 'kafka'"),
+            &["line 5: sink[0].kind: unknown kind `kafka`, expected one of `stdout`, `file`, `nats`"],
+        ),
+        (
+            with("[[sink]]\nkind = 'file'\npath = 'd'\nkeep = 3\n[[sink]]\nkind = 'file'\npath = 'd'"),
+            &[
+                "line 7: sink[0].keep: without rotate_size or rotate_every there is but one file",
+                "line 8: sink[1]: there is a sink with this path already",
+            ],
+        ),
+        (
+            with("[[sink]]\nkind = 'file'\npath = 'd'\nrotate_size = '1KiB'"),
+            &["line 7: sink[0].rotate_size: 1KiB is too small; the least is 64KiB"],
+        ),
+        (
+            with("[[sink]]\nkind = 'nats'\nmax_in_flight = 0"),
+            &["line 6: sink[0].max_in_flight: 0 is not from 1 to 4096"],
+        ),
+        (
+            with("[[sink]]\nkind = 'nats'"),
+            &["line 4: sink[0]: it needs the section [nats], as servers = [\"nats://127.0.0.1:4222\"]"],
+        ),
+        (with("[nats]\nuser = 'x'"), &["line 4: nats: missing field `servers`"]),
         (
             with("[log]\nlevel = 'loud'"),
             &[
