@@ -18,6 +18,9 @@ mod unit_line;
 mod units;
 mod who;
 
+use crate::fleet::{Fleet, RequestSettings};
+use crate::health::Health;
+use crate::http::{self, Gateway, Http};
 use anyhow::Context;
 use busy::Busy;
 use core::net::SocketAddr;
@@ -25,6 +28,7 @@ use core::time::Duration;
 use dtu_net::driver::{Listen, Server, ServerConfig};
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +36,9 @@ use units::Units;
 
 /// How long printing, and then the last bytes, may take after a signal, before what is left is given up.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the counters of the server are taken down for those who look at them.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// Accepts devices and prints what they send, one JSON line an event.
 ///
@@ -141,6 +148,8 @@ pub(crate) struct Args {
     units: units::UnitArgs,
     #[command(flatten)]
     who: who::WhoMayIn,
+    #[command(flatten)]
+    http: http::HttpArgs,
 }
 
 impl Args {
@@ -172,6 +181,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut stop = crate::stop::signal()?;
     let plan = args.units.plan()?;
+    let http = args.http.settings();
+    let metrics = http.listen.map(|_| http::install_metrics()).transpose()?;
+    let (fleet, health) = (Fleet::new(&RequestSettings::default())?, Arc::<Health>::default());
+    let gateway = Arc::new(Gateway::new(""));
     let listen = Listen { tcp: Some(args.listen), udp: args.udp };
     let mut server =
         Server::listen(listen, args.config()?, CancellationToken::new()).with_context(|| match args.udp {
@@ -180,26 +193,41 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         })?;
     let (queue, mut printed) = printer::start(io::stdout()).context("cannot start the printer")?;
     let (stopping, ended, sessions) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-    let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), ended.clone()));
-    let mut units = Units::start(plan, &queue).await?;
+    let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), Arc::clone(&fleet), ended.clone()));
+    let mut units = Units::start(plan, &queue, &fleet).await?;
+    let answering = CancellationToken::new();
+    let http = match metrics {
+        Some(metrics) => {
+            Http::bind(&http, metrics, Arc::clone(&fleet), Arc::clone(&health), Arc::clone(&gateway)).await?
+        }
+        None => None,
+    };
+    let _ends_http = answering.clone().drop_guard();
+    if let Some(http) = http {
+        eprintln!("HTTP on http://{}", http.local_addr());
+        tokio::spawn(http.run(answering));
+    }
     if let Some(udp) = server.udp_addr() {
         eprintln!("datagrams on {udp}");
     }
     eprintln!("listening on {}", server.local_addr());
-    let (mut busy, mut ticks) = (Busy::default(), interval(busy::EVERY));
+    let (mut busy, mut ticks, mut seconds) = (Busy::default(), interval(busy::EVERY), interval(COUNTED));
     let (spread, mut drain) = (Duration::from_secs(u64::from(args.drain)), None);
     let early = loop {
         tokio::select! {
             Some(session) = server.accept() => {
-                sessions.spawn(tasks::carry(session, queue.clone(), stopping.clone()));
+                let seat = fleet.enter_native(&session);
+                sessions.spawn(tasks::carry(session, queue.clone(), seat, stopping.clone()));
             }
             () = Units::accept(&mut units) => {}
             printed = &mut printed => break Some(printed),
             _ = ticks.tick() => busy.tell(server.counters().busy),
+            _ = seconds.tick() => gateway.told(0, server.counters()),
             () = &mut stop => {
                 if drain.is_some() || spread.is_zero() {
                     break None;
                 }
+                health.drain();
                 eprintln!("closing the sessions over {spread:?}");
                 drain = Some(Box::pin(server.drain(spread, GRACE)));
                 stop = crate::stop::signal()?;

@@ -1,16 +1,18 @@
 //! The tasks that feed the printer: one for each session, and one for the events of the server.
 
 use super::printer::Item;
+use crate::fleet::{Fleet, Seat};
 use core::time::Duration;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_proto::message::CloseCode;
+use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Hands over what the device of a session sends, until the session is closed. After `stopping` nothing more is taken;
 /// what was taken is printed and acknowledged, and then the session is closed.
-pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping: CancellationToken) {
+pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, seat: Seat, stopping: CancellationToken) {
     loop {
         let received = tokio::select! {
             received = session.recv() => received,
@@ -24,6 +26,7 @@ pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping:
             }
         };
         let Some(received) = received else { break };
+        seat.received(&received);
         // A printer that is gone takes no responsibility: the session ends with this hand.
         if queue.send(Item::Received { session: session.clone(), received }).await.is_err() {
             return;
@@ -37,6 +40,7 @@ pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping:
 pub(super) async fn tell(
     mut events: broadcast::Receiver<LinkEvent>,
     queue: mpsc::Sender<Item>,
+    fleet: Arc<Fleet>,
     ended: CancellationToken,
 ) -> u64 {
     let mut missed = 0;
@@ -47,7 +51,10 @@ pub(super) async fn tell(
             () = ended.cancelled() => return missed,
         };
         let item = match event {
-            Ok(event) => Item::Told(event),
+            Ok(event) => {
+                fleet.handle_link(&event);
+                Item::Told(event)
+            }
             Err(RecvError::Lagged(count)) => {
                 missed += count;
                 Item::Missed(count)

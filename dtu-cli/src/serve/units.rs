@@ -1,16 +1,15 @@
-//! Transparent DTUs beside the native devices: their server, the tasks that feed the printer, and who is there to be asked.
+//! Transparent DTUs beside the native devices: their server, the tasks that feed the printer.
 
 use super::control::Control;
 use super::printer::Item;
 use super::unit_line::UnitItem;
-use crate::request::profile::{self, Loaded};
+use crate::fleet::{Fleet, Seat};
+use crate::request::profile::{self, Loaded, Replies};
 use anyhow::{Context, ensure};
 use core::net::SocketAddr;
-use dtu_net::State;
 use dtu_net::driver::transparent::{TransparentConfig, TransparentServer, TransparentSession, UnitEvent};
 use dtu_net::transparent::Unknown;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -27,30 +26,6 @@ pub(super) struct UnitArgs {
     /// An address of this machine itself on which `dtu request` may ask them. Whoever may open it may ask.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "transparent")]
     control: Option<SocketAddr>,
-}
-
-/// Who is there to be asked, by their ids.
-#[derive(Debug, Default)]
-pub(super) struct Present(Mutex<HashMap<Arc<str>, TransparentSession>>);
-
-impl Present {
-    pub(super) fn find(&self, device: &str) -> Option<TransparentSession> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(device).cloned()
-    }
-
-    fn enter(&self, session: &TransparentSession) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that was there before is closed, or it would have gone on.
-        sessions.insert(Arc::clone(session.device()), session.clone());
-    }
-
-    fn leave(&self, session: &TransparentSession) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_closed = |found: &TransparentSession| found.state().state == State::Closed;
-        if sessions.get(session.device()).is_some_and(is_closed) {
-            sessions.remove(session.device());
-        }
-    }
 }
 
 /// What is to be started.
@@ -79,7 +54,8 @@ impl UnitArgs {
 pub(super) struct Units {
     server: TransparentServer,
     queue: mpsc::Sender<Item>,
-    present: Arc<Present>,
+    fleet: Arc<Fleet>,
+    replies: Replies,
     tasks: TaskTracker,
     ended: CancellationToken,
 }
@@ -89,7 +65,11 @@ impl Units {
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub(super) async fn start(plan: Option<Plan>, queue: &mpsc::Sender<Item>) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn start(
+        plan: Option<Plan>,
+        queue: &mpsc::Sender<Item>,
+        fleet: &Arc<Fleet>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(Plan { addr, control, loaded: Loaded { profile, replies } }) = plan else { return Ok(None) };
         if profile.unknown() == Unknown::Accept {
             eprintln!(
@@ -97,9 +77,9 @@ impl Units {
                  prove nothing, so keep it on a private network"
             );
         }
-        let (present, tasks, ended) = (Arc::<Present>::default(), TaskTracker::new(), CancellationToken::new());
+        let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let control = match control {
-            Some(addr) => Some(Control::bind(addr, Arc::clone(&present), replies).await?),
+            Some(addr) => Some(Control::bind(addr, Arc::clone(fleet)).await?),
             None => None,
         };
         let server = TransparentServer::bind(addr, TransparentConfig::new(profile), CancellationToken::new())
@@ -111,8 +91,8 @@ impl Units {
             tasks.spawn(ended.clone().run_until_cancelled_owned(control.run(ended.clone())));
         }
         eprintln!("transparent DTUs on {}", server.local_addr());
-        tasks.spawn(tell(events, queue.clone(), ended.clone()));
-        Ok(Some(Self { server, queue: queue.clone(), present, tasks, ended }))
+        tasks.spawn(tell(events, queue.clone(), Arc::clone(fleet), ended.clone()));
+        Ok(Some(Self { server, queue: queue.clone(), fleet: Arc::clone(fleet), replies, tasks, ended }))
     }
 
     /// Takes the next one that comes for the first time; never without a server.
@@ -120,8 +100,8 @@ impl Units {
         let Some(units) = units else { return core::future::pending().await };
         match units.server.accept().await {
             Some(session) => {
-                units.present.enter(&session);
-                units.tasks.spawn(carry(session, units.queue.clone(), Arc::clone(&units.present)));
+                let seat = units.fleet.enter_unit(&session, units.replies);
+                units.tasks.spawn(carry(session, units.queue.clone(), seat));
             }
             None => core::future::pending().await,
         }
@@ -129,28 +109,33 @@ impl Units {
 
     /// Closes every session, and ends when what they said is handed over.
     pub(super) async fn end(self) {
-        let Self { server, queue, present, tasks, ended } = self;
+        let Self { server, queue, tasks, ended, .. } = self;
         server.shut_down().await;
         ended.cancel();
         tasks.close();
-        drop((queue, present));
+        drop(queue);
         tasks.wait().await;
     }
 }
 
 /// Hands over the frames that nobody asked for, until the session is closed.
-async fn carry(session: TransparentSession, queue: mpsc::Sender<Item>, present: Arc<Present>) {
+async fn carry(session: TransparentSession, queue: mpsc::Sender<Item>, seat: Seat) {
     while let Some(heard) = session.recv().await {
+        seat.heard(&heard);
         let item = UnitItem::Heard { device: Arc::clone(session.device()), heard };
         if queue.send(Item::Unit(item)).await.is_err() {
             break;
         }
     }
-    present.leave(&session);
 }
 
 /// Hands over the events of the server, until they have ended.
-async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: mpsc::Sender<Item>, ended: CancellationToken) {
+async fn tell(
+    mut events: broadcast::Receiver<UnitEvent>,
+    queue: mpsc::Sender<Item>,
+    fleet: Arc<Fleet>,
+    ended: CancellationToken,
+) {
     loop {
         let event = tokio::select! {
             biased;
@@ -158,7 +143,10 @@ async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: mpsc::Sender<It
             () = ended.cancelled() => return,
         };
         let item = match event {
-            Ok(event) => Item::Unit(UnitItem::Told(event)),
+            Ok(event) => {
+                fleet.handle_unit(&event);
+                Item::Unit(UnitItem::Told(event))
+            }
             Err(RecvError::Lagged(count)) => Item::Missed(count),
             Err(RecvError::Closed) => return,
         };
