@@ -30,10 +30,11 @@ pub(crate) use time::Millis;
 use crate::request::ask::{self, Answer, Ask, Outcome};
 use crate::request::framing::{self, LineFraming};
 use crate::request::profile::Replies;
+use crate::settings::Mistakes;
 use crate::settings::units::Span;
 use anyhow::Context;
 use core::ops::Bound;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use device::{Device, Hand};
 use dtu_net::driver::transparent::{TransparentSession, UnitEvent};
@@ -45,6 +46,7 @@ use index::{Index, News};
 use metrics::{Counter, Histogram};
 use serde::Deserialize;
 use serial::Serial;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use time::Clock;
@@ -53,8 +55,14 @@ use tokio::sync::Semaphore;
 /// Devices that changed and have no new place so far. While nobody looks they are given one when there are so many.
 const MARKED: usize = 256;
 
-/// Of how many looks for changes one looks at a device that only keeps alive: its last sign of life is told so much later.
+/// In so many looks each device is looked at that only keeps alive. Its last sign of life is told so much later.
 const ROUND: usize = 15;
+
+/// No two such looks are nearer than this, however many look.
+const LOOK: Duration = Duration::from_millis(900);
+
+/// The longest queue of a line.
+const QUEUE_MAX: usize = 4096;
 
 /// How old a count may be for those who look again and again: all of them together count the fleet once in it.
 const RECENT: Duration = Duration::from_millis(900);
@@ -82,6 +90,28 @@ impl Default for RequestSettings {
     }
 }
 
+impl RequestSettings {
+    /// What cannot be.
+    pub(crate) fn check(&self, mistakes: &mut Mistakes) {
+        let right = Duration::from_millis(1)..=ask::TIMEOUT_MAX;
+        if !right.contains(&self.timeout.0) {
+            mistakes.add("requests.timeout", format!("{} is out of range, expected 1ms to 10m", self.timeout));
+        }
+        if !(1..=QUEUE_MAX).contains(&self.queue) {
+            mistakes.add("requests.queue", format!("{} is out of range, expected 1 to {QUEUE_MAX}", self.queue));
+        }
+        if let Err(error) = framing::load(&self.framing) {
+            mistakes.add("requests.framing", format!("{error:#}"));
+        }
+    }
+
+    pub(crate) fn relative_to(&mut self, base: &Path) {
+        if framing::is_file(&self.framing) {
+            self.framing = base.join(&self.framing).to_string_lossy().into_owned();
+        }
+    }
+}
+
 /// Shared by all who bring devices and all who look at them.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -93,10 +123,17 @@ pub(crate) struct Fleet {
     queue: usize,
     timeout: Duration,
     asked: Semaphore,
-    /// Where the slow round is, in devices.
-    round: AtomicUsize,
+    round: Mutex<Round>,
     census: Mutex<Option<(Instant, Census)>>,
     meters: Meters,
+}
+
+/// The round past those that only keep alive.
+#[derive(Debug, Default)]
+struct Round {
+    /// Who was looked at last.
+    last: Option<Arc<str>>,
+    at: Option<Instant>,
 }
 
 struct Meters {
@@ -195,7 +232,12 @@ impl Drop for Seat {
 
 impl Seat {
     /// Its session has taken something from the device.
-    pub(crate) fn received(&self, received: &Received) {
+    pub(crate) fn received(&self, received: &[Received]) {
+        received.iter().for_each(|received| self.receive(received));
+        self.fleet.mark(&self.device);
+    }
+
+    fn receive(&self, received: &Received) {
         match received {
             Received::Data { seq, channel, body, .. } => {
                 self.device.received(*channel, Some(*seq), body);
@@ -205,7 +247,6 @@ impl Seat {
                 self.device.happened("missing", format!("{} from {from} on will not come", next.wrapping_sub(*from)));
             }
         }
-        self.fleet.mark(&self.device);
     }
 
     /// A frame came that no request waited for.
@@ -234,19 +275,15 @@ impl Fleet {
     /// A framing that there is not.
     pub(crate) fn new(settings: &RequestSettings) -> anyhow::Result<Arc<Self>> {
         let lines = framing::load(&settings.framing).context("requests.framing")?;
-        anyhow::ensure!(settings.queue > 0, "requests.queue: 0 is no room for a request");
-        let timeout = settings.timeout.0;
-        let right = Duration::from_millis(1)..=ask::TIMEOUT_MAX;
-        anyhow::ensure!(right.contains(&timeout), "requests.timeout: {} is not from 1ms to 10m", settings.timeout);
         Ok(Arc::new(Self {
             index: Mutex::default(),
             marked: Mutex::default(),
             clock: Clock::start(),
             lines,
             queue: settings.queue,
-            timeout,
+            timeout: settings.timeout.0,
             asked: Semaphore::new(ASKED),
-            round: AtomicUsize::new(0),
+            round: Mutex::default(),
             census: Mutex::default(),
             meters: Meters::new(),
         }))
@@ -465,6 +502,7 @@ impl Fleet {
 
     /// Every device, to be looked at in pieces: up to `limit` behind `after`.
     pub(crate) fn news(&self, seen: Seen, limit: usize) -> Option<Changes> {
+        self.go_round();
         self.put_in_order();
         let News { gone, changed, seen, more } = self.index().news(seen, limit)?;
         let rows = changed.iter().map(|device| Row::of(device, &self.clock)).collect();
@@ -487,6 +525,32 @@ impl Fleet {
         };
         if count >= MARKED {
             self.put_in_order();
+        }
+    }
+
+    /// Marks those of the next part of the fleet that were heard since they were told last.
+    fn go_round(&self) {
+        let part: Vec<_> = {
+            let mut round = self.round.lock().unwrap_or_else(PoisonError::into_inner);
+            if round.at.is_some_and(|at| at.elapsed() < LOOK) {
+                return;
+            }
+            round.at = Some(Instant::now());
+            let index = self.index();
+            let behind = round.last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let count = index.by_id.len().div_ceil(ROUND);
+            let part: Vec<_> = index
+                .by_id
+                .range::<str, _>((behind, Bound::Unbounded))
+                .take(count)
+                .map(|(_, device)| Arc::clone(device))
+                .collect();
+            // A part that is not full was the last one.
+            round.last = part.last().filter(|_| part.len() == count).map(|device| Arc::clone(device.id()));
+            part
+        };
+        for device in part.iter().filter(|device| device.is_heard_anew(&self.clock)) {
+            self.mark(device);
         }
     }
 
@@ -514,9 +578,6 @@ impl Device {
     /// The state of its session changed.
     fn changed(&self, change: &StateChange) {
         let why = || change.cause.as_ref().map(Cause::to_string).unwrap_or_default();
-        if change.cause == Some(Cause::Replaced) {
-            self.taken_over();
-        }
         match change.state {
             // That it came for the first time is known.
             State::Connected if change.epoch.number() <= 1 => {}

@@ -1,7 +1,7 @@
 //! The HTTP API of the gateway, its metrics, and the page.
 //!
 //! ```text
-//!   accept (bounded) ── hyper, with times and sizes bounded ── guard (token, host, origin) ── routes ── Fleet, Health, Gateway
+//!   accept (bounded) ── hyper, with times and sizes bounded ── guard (token, host, origin) ── routes ── Fleet, Health, Status
 //! ```
 
 mod accept;
@@ -20,17 +20,20 @@ mod routes;
 mod stall;
 mod token;
 
-pub(crate) use counters::Gateway;
+pub(crate) use Shared as Api;
+pub(crate) use counters::Status;
 pub(crate) use metrics::install as install_metrics;
 
 use crate::fleet::Fleet;
 use crate::health::Health;
+use crate::log;
 use crate::request::ask::{Answer, Ask};
+use crate::settings::{Address, Mistakes};
 use ::metrics_exporter_prometheus::PrometheusHandle;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use core::net::SocketAddr;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use token::Token;
 use tokio::net::TcpListener;
@@ -42,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HttpSettings {
     /// The address to listen on; none, no HTTP. Without a token it has to be one of this machine alone, as 127.0.0.1:55180.
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<Address>,
     /// A file with the token that requests have to show, on its first line. Read again on reload.
     pub(crate) token_file: Option<PathBuf>,
     /// Connections at a time; the next ones wait.
@@ -70,9 +73,37 @@ pub(crate) struct HttpArgs {
     http_token_file: Option<PathBuf>,
 }
 
+impl HttpSettings {
+    /// What cannot be.
+    pub(crate) fn check(&self, mistakes: &mut Mistakes) {
+        if self.max_connections == 0 {
+            mistakes.add("http.max_connections", "0 leaves no connection");
+        }
+        if let Err(error) = Token::load(self.token_file.as_deref()) {
+            mistakes.add("http.token_file", format!("{error:#}"));
+        }
+        if let Some(Address(addr)) = self.listen.filter(|addr| self.token_file.is_none() && !addr.0.ip().is_loopback())
+        {
+            let text = format!(
+                "HTTP on {addr}: others could reach it, and there is no token; give one (token_file, --http-token-file), or \
+                 listen on 127.0.0.1"
+            );
+            mistakes.add("http.listen", text);
+        }
+    }
+
+    pub(crate) fn relative_to(&mut self, base: &Path) {
+        self.token_file = self.token_file.take().map(|path| base.join(path));
+    }
+}
+
 impl HttpArgs {
     pub(crate) fn settings(&self) -> HttpSettings {
-        HttpSettings { listen: self.http, token_file: self.http_token_file.clone(), ..HttpSettings::default() }
+        HttpSettings {
+            listen: self.http.map(Address),
+            token_file: self.http_token_file.clone(),
+            ..HttpSettings::default()
+        }
     }
 }
 
@@ -80,7 +111,7 @@ impl HttpArgs {
 pub(crate) struct Shared {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) health: Arc<Health>,
-    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) status: Arc<Status>,
     metrics: PrometheusHandle,
     token: Token,
     streams: Arc<Semaphore>,
@@ -106,20 +137,17 @@ impl Http {
         metrics: PrometheusHandle,
         fleet: Arc<Fleet>,
         health: Arc<Health>,
-        gateway: Arc<Gateway>,
+        status: Arc<Status>,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(addr) = settings.listen else { return Ok(None) };
-        ensure!(settings.max_connections > 0, "http.max_connections: 0 leaves no connection");
+        let Some(Address(addr)) = settings.listen else { return Ok(None) };
         let token = Token::load(settings.token_file.as_deref())?;
-        ensure!(
-            token.is_there() || addr.ip().is_loopback(),
-            "HTTP on {addr}: others could reach it, and there is no token; give one (token_file, --http-token-file), or listen on \
-             127.0.0.1"
-        );
+        if let Some(warning) = token.warning() {
+            log::warn(warning);
+        }
         let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for HTTP"))?;
         let local_addr = listener.local_addr().context("the HTTP socket has no address")?;
         let streams = Arc::new(Semaphore::new(settings.max_streams.min(Semaphore::MAX_PERMITS)));
-        let shared = Shared { fleet, health, gateway, metrics, token, streams, ended: CancellationToken::new() };
+        let shared = Shared { fleet, health, status, metrics, token, streams, ended: CancellationToken::new() };
         let max_connections = settings.max_connections.min(Semaphore::MAX_PERMITS);
         Ok(Some(Self { listener, local_addr, max_connections, shared: Arc::new(shared) }))
     }
@@ -152,11 +180,11 @@ impl Shared {
         self.fleet.ask(ask).await
     }
 
-    /// Reads the token's file again. What is wrong with it leaves the old one.
+    /// Reads the token's file again, and says whether there is one. What is wrong with it leaves the old token.
     ///
     /// # Errors
     /// The file.
-    pub(crate) fn reload(&self) -> anyhow::Result<()> {
+    pub(crate) fn reload(&self) -> anyhow::Result<bool> {
         self.token.reload()
     }
 }

@@ -2,13 +2,17 @@
 
 mod address;
 mod chaos;
+mod config;
 mod connect;
 mod decode;
 mod demo;
 mod fleet;
 mod framings;
+mod gateway;
 mod health;
 mod http;
+mod log;
+mod nats;
 mod progress;
 mod request;
 mod serve;
@@ -36,6 +40,7 @@ enum Command {
     Decode(decode::Args),
     Framings(framings::Args),
     Serve(serve::Args),
+    Config(config::Args),
     Connect(connect::Args),
     Demo(demo::Args),
     Chaos(chaos::Args),
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         Command::Decode(args) => decode::run(&args),
         Command::Framings(args) => framings::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Chaos(args) => chaos::run(&args),
@@ -56,7 +62,7 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         // One line: the causes are joined, and no backtrace.
-        eprintln!("dtu: {error:#}");
+        log::fail(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -4,7 +4,7 @@ use super::rings::{Direction, Happened, LastFrame, Rings, Whence};
 use super::serial::Serial;
 use super::time::Millis;
 use crate::request::profile::Replies;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dtu_net::driver::Session;
 use dtu_net::driver::transparent::TransparentSession;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,6 @@ pub(crate) struct Device {
     frames: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
-    takeovers: AtomicU32,
     past: Mutex<Option<Box<Past>>>,
 }
 
@@ -59,7 +58,6 @@ pub(super) struct Sums {
     pub(super) frames: u64,
     pub(super) bytes: u64,
     pub(super) errors: u64,
-    pub(super) takeovers: u32,
 }
 
 impl Device {
@@ -73,7 +71,6 @@ impl Device {
             frames: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             errors: AtomicU64::new(0),
-            takeovers: AtomicU32::new(0),
             past: Mutex::new(None),
         }
     }
@@ -97,7 +94,6 @@ impl Device {
             frames: self.frames.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
-            takeovers: self.takeovers.load(Ordering::Relaxed),
         }
     }
 
@@ -125,10 +121,6 @@ impl Device {
 
     pub(super) fn skipped(&self, bytes: u64) {
         self.errors.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn taken_over(&self) {
-        self.takeovers.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn happened(&self, event: &'static str, text: impl Into<Box<str>>) {

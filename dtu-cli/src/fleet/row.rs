@@ -3,6 +3,7 @@
 use super::device::{Device, Hand, Sums};
 use super::time::{Clock, Millis};
 use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use dtu_net::{State, StateChange};
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub(crate) struct Row {
     /// Bytes that belonged to no frame.
     pub(crate) errors: u64,
     /// Connections of it that replaced a live one.
-    pub(crate) takeovers: u32,
+    pub(crate) takeovers: u64,
     /// Connections in this session.
     pub(crate) connections: u64,
 }
@@ -78,6 +79,7 @@ struct Said {
     round_trip: Option<Duration>,
     heard: Option<Instant>,
     connections: u64,
+    takeovers: u64,
 }
 
 impl Said {
@@ -88,39 +90,66 @@ impl Said {
                 Self {
                     kind: Kind::Native,
                     change: Some(session.state()),
-                    peer: None,
+                    peer: session.peer(),
                     round_trip: counters.round_trip,
-                    heard: None,
+                    heard: session.last_heard(),
                     connections: counters.connected,
+                    takeovers: counters.replaced,
                 }
             }
-            Hand::Unit(session, _) => Self {
-                kind: Kind::Transparent,
-                change: Some(session.state()),
+            Hand::Unit(session, _) => {
+                let counters = session.counters();
+                Self {
+                    kind: Kind::Transparent,
+                    change: Some(session.state()),
+                    peer: session.peer(),
+                    round_trip: None,
+                    heard: session.last_heard(),
+                    connections: counters.connections,
+                    takeovers: counters.replaced,
+                }
+            }
+            #[cfg(test)]
+            Hand::Played(_) => Self {
+                kind: Kind::Native,
+                change: None,
                 peer: None,
                 round_trip: None,
                 heard: None,
-                connections: session.counters().connections,
+                connections: 1,
+                takeovers: 0,
             },
-            #[cfg(test)]
-            Hand::Played(_) => {
-                Self { kind: Kind::Native, change: None, peer: None, round_trip: None, heard: None, connections: 1 }
-            }
         }
     }
 }
 
+impl Device {
+    /// Whether it was heard since it was told last.
+    pub(super) fn is_heard_anew(&self, clock: &Clock) -> bool {
+        let heard = match &self.hand {
+            Hand::Native(session) => session.last_heard(),
+            Hand::Unit(session, _) => session.last_heard(),
+            #[cfg(test)]
+            Hand::Played(_) => None,
+        };
+        heard.is_some_and(|at| clock.millis(at).0 > self.told_heard.load(Ordering::Relaxed))
+    }
+}
+
 impl Row {
+    /// The device as it is now, to be told.
     pub(super) fn of(device: &Device, clock: &Clock) -> Self {
-        let Said { kind, change, peer, round_trip, heard, connections } = Said::by(&device.hand);
-        let Sums { frames, bytes, errors, takeovers } = device.sums();
+        let Said { kind, change, peer, round_trip, heard, connections, takeovers } = Said::by(&device.hand);
+        let Sums { frames, bytes, errors } = device.sums();
+        let last_seen = heard.map(|at| clock.millis(at));
+        device.told_heard.store(last_seen.unwrap_or_default().0, Ordering::Relaxed);
         Self {
             id: Arc::clone(device.id()),
             kind,
             state: change.as_ref().map_or(Standing::Connected, |change| Standing::of(change.state)),
             peer,
             rtt_ms: round_trip.map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0),
-            last_seen: heard.map(|at| clock.millis(at)),
+            last_seen,
             since: change.map_or(device.entered, |change| clock.millis(change.at)),
             frames,
             bytes,

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 
 /// Who this gateway is, and what its servers have counted.
 #[derive(Debug)]
-pub(crate) struct Gateway {
+pub(crate) struct Status {
     id: String,
     started: Instant,
     since: Millis,
     /// By listener.
-    servers: Mutex<BTreeMap<usize, ServerCounters>>,
+    servers: Mutex<BTreeMap<String, ServerCounters>>,
 }
 
 /// The counters of the gateway since it started.
@@ -54,14 +54,18 @@ pub(crate) struct Devices {
     pub(crate) disconnected: usize,
 }
 
-impl Gateway {
+impl Status {
     pub(crate) fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), started: Instant::now(), since: Millis::now(), servers: Mutex::default() }
     }
 
     /// What the server of a listener has counted by now.
-    pub(crate) fn told(&self, listener: usize, counters: ServerCounters) {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(listener, counters);
+    pub(crate) fn counted(&self, listener: &str, counters: ServerCounters) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        match servers.get_mut(listener) {
+            Some(before) => *before = counters,
+            None => drop(servers.insert(listener.to_owned(), counters)),
+        }
     }
 
     pub(crate) fn counters(&self, census: Census, health: &Health) -> Counters {

@@ -108,7 +108,7 @@ impl Follower {
             }
             self.look();
             if is_turn {
-                let counters = self.shared.gateway.counters(self.shared.fleet.recent_census(), &self.shared.health);
+                let counters = self.shared.status.counters(self.shared.fleet.recent_census(), &self.shared.health);
                 self.tell("gateway", &counters);
             }
         }

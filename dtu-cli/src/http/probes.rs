@@ -38,7 +38,7 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 /// What the gateway as a whole has done.
 #[utoipa::path(get, path = "/counters", tag = "gateway", responses((status = 200, body = Counters)))]
 pub(super) async fn counters(State(shared): State<Arc<Shared>>) -> Json<Counters> {
-    Json(shared.gateway.counters(shared.fleet.census(), &shared.health))
+    Json(shared.status.counters(shared.fleet.census(), &shared.health))
 }
 
 /// The metrics for Prometheus, in its text format.

@@ -12,7 +12,7 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "the test compares it with the description"))]
     pub(super) method: &'static str,
-    to: fn() -> MethodRouter<Arc<Shared>>,
+    pub(super) to: fn() -> MethodRouter<Arc<Shared>>,
 }
 
 /// Those that want the token.
@@ -29,17 +29,16 @@ pub(super) const GUARDED: [Route; 9] = [
 ];
 
 /// Those for everybody.
-pub(super) const OPEN: [Route; 5] = [
+pub(super) const OPEN: [Route; 2] = [
     Route { path: "/health/live", method: "get", to: || get(probes::live) },
     Route { path: "/health/ready", method: "get", to: || get(probes::ready) },
-    Route { path: "/", method: "get", to: || get(page::index) },
-    Route { path: "/app.css", method: "get", to: || get(page::style) },
-    Route { path: "/app.js", method: "get", to: || get(page::script) },
 ];
 
 /// The path of a route, for metrics.
 pub(super) fn name(matched: &str) -> &'static str {
-    GUARDED.iter().chain(&OPEN).map(|route| route.path).find(|path| *path == matched).unwrap_or("none")
+    let routes = GUARDED.iter().chain(&OPEN).map(|route| route.path).chain(["/"]);
+    let file = page::FILES.iter().any(|route| route.path == matched).then_some("/{file}");
+    routes.into_iter().find(|path| *path == matched).or(file).unwrap_or("none")
 }
 
 fn table(routes: &[Route]) -> Router<Arc<Shared>> {
@@ -52,6 +51,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     let nothing = Router::new().fallback(not_found).layer(from_fn_with_state(Arc::clone(&shared), guard::admit));
     guarded
         .merge(table(&OPEN))
+        .merge(table(page::FILES))
         .fallback_service(nothing.with_state(Arc::clone(&shared)))
         .layer(from_fn(guard::seal))
         .with_state(shared)

@@ -17,6 +17,8 @@ const FILE_MAX: u64 = 4096;
 pub(super) struct Token {
     path: Option<PathBuf>,
     token: ArcSwapOption<Secret>,
+    /// What is unsafe about the file.
+    warning: Option<String>,
 }
 
 /// Not to be printed.
@@ -34,23 +36,28 @@ impl Token {
     /// # Errors
     /// The file, or what is in it.
     pub(super) fn load(path: Option<&Path>) -> anyhow::Result<Self> {
-        let token = path.map(read).transpose()?.map(Arc::new);
-        Ok(Self { path: path.map(Path::to_owned), token: ArcSwapOption::new(token) })
+        let (token, warning) = path.map(read).transpose()?.unzip();
+        let token = ArcSwapOption::new(token.map(Arc::new));
+        Ok(Self { path: path.map(Path::to_owned), token, warning: warning.flatten() })
     }
 
     pub(super) fn is_there(&self) -> bool {
         self.path.is_some()
     }
 
-    /// Reads the file again; what is wrong with it leaves the token that was.
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// Reads the file again, and returns whether there is one; what is wrong with it leaves the token that was.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub(super) fn reload(&self) -> anyhow::Result<()> {
-        if let Some(path) = &self.path {
-            self.token.store(Some(Arc::new(read(path)?)));
-        }
-        Ok(())
+    pub(super) fn reload(&self) -> anyhow::Result<bool> {
+        let Some(path) = &self.path else { return Ok(false) };
+        let (token, _) = read(path)?;
+        self.token.store(Some(Arc::new(token)));
+        Ok(true)
     }
 
     /// Whether `shown` is the token, or there is none to be shown.
@@ -69,10 +76,13 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && differences == 0
 }
 
-fn read(path: &Path) -> anyhow::Result<Secret> {
+/// The token, and what is unsafe about its file.
+fn read(path: &Path) -> anyhow::Result<(Secret, Option<String>)> {
     let name = || format!("cannot use the token in {}", path.display());
     let file = File::open(path).with_context(name)?;
-    warn_if_exposed(path, &file);
+    let shown = path.display();
+    let warning =
+        is_exposed(&file).then(|| format!("others can read or change the token in {shown}; chmod o= {shown}"));
     let mut text = String::new();
     file.take(FILE_MAX).read_to_string(&mut text).with_context(name)?;
     let token = text.lines().next().unwrap_or_default().trim();
@@ -82,21 +92,20 @@ fn read(path: &Path) -> anyhow::Result<Secret> {
         "{}: its first line has to be a token of {TOKEN_MIN} letters, digits or signs at least, as `openssl rand -hex 32` makes one",
         name()
     );
-    Ok(Secret(token.as_bytes().into()))
+    Ok((Secret(token.as_bytes().into()), warning))
 }
 
 #[cfg(unix)]
-fn warn_if_exposed(path: &Path, file: &File) {
+fn is_exposed(file: &File) -> bool {
     use std::os::unix::fs::MetadataExt;
     const OTHERS: u32 = 0o007;
-    if file.metadata().is_ok_and(|metadata| metadata.mode() & OTHERS != 0) {
-        let path = path.display();
-        eprintln!("dtu: warning: others can read or change the token in {path}; chmod o= {path}");
-    }
+    file.metadata().is_ok_and(|metadata| metadata.mode() & OTHERS != 0)
 }
 
 #[cfg(not(unix))]
-fn warn_if_exposed(_: &Path, _: &File) {}
+fn is_exposed(_: &File) -> bool {
+    false
+}
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,11 @@ pub(crate) struct LineFraming {
     pub(crate) is_raw: bool,
 }
 
+/// Whether `name` is that of a file.
+pub(crate) fn is_file(name: &str) -> bool {
+    name.ends_with(".toml") || name.contains(['/', '\\'])
+}
+
 /// Finds what `name` stands for: [`RAW`], a framing of `dtu framings`, or a file that declares one.
 ///
 /// # Errors

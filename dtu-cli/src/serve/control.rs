@@ -33,7 +33,7 @@ struct Asked {
 impl Control {
     pub(super) async fn bind(addr: SocketAddr, fleet: Arc<Fleet>) -> anyhow::Result<Self> {
         let listener =
-            TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for --control"))?;
+            TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for the control socket"))?;
         let local_addr = listener.local_addr().context("the control socket has no address")?;
         Ok(Self { listener, local_addr, asked: Arc::new(Asked { fleet }) })
     }

@@ -1,21 +1,23 @@
-//! The tasks that feed the printer: one for each session, and one for the events of the server.
+//! The tasks that feed the sinks: one for each session, and one for the events of the server.
 
-use super::printer::Item;
 use crate::fleet::{Fleet, Seat};
+use crate::sink::{HAND_OVER, Item, Queue};
 use core::time::Duration;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_proto::message::CloseCode;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Hands over what the device of a session sends, until the session is closed. After `stopping` nothing more is taken;
-/// what was taken is printed and acknowledged, and then the session is closed.
-pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, seat: Seat, stopping: CancellationToken) {
+/// what was taken is kept and acknowledged, and then the session is closed.
+pub(crate) async fn carry(session: Session, queue: Queue, seat: Seat, stopping: CancellationToken) {
     loop {
-        let received = tokio::select! {
-            received = session.recv() => received,
+        // Without room as long as nothing comes: most sessions are idle.
+        let mut received = Vec::new();
+        let count = tokio::select! {
+            count = session.recv_many(&mut received, HAND_OVER) => count,
             () = stopping.cancelled() => {
                 let (done, flushed) = oneshot::channel();
                 if queue.send(Item::Flush(done)).await.is_err() || flushed.await.is_err() {
@@ -25,9 +27,11 @@ pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, seat: Sea
                 break;
             }
         };
-        let Some(received) = received else { break };
+        if count == 0 {
+            break;
+        }
         seat.received(&received);
-        // A printer that is gone takes no responsibility: the session ends with this hand.
+        // A keeper that is gone takes no responsibility: the session ends with this hand.
         if queue.send(Item::Received { session: session.clone(), received }).await.is_err() {
             return;
         }
@@ -37,9 +41,9 @@ pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, seat: Sea
 }
 
 /// Hands over the events of a server until `ended`, and says how many of them were missed.
-pub(super) async fn tell(
+pub(crate) async fn tell(
     mut events: broadcast::Receiver<LinkEvent>,
-    queue: mpsc::Sender<Item>,
+    queue: Queue,
     fleet: Arc<Fleet>,
     ended: CancellationToken,
 ) -> u64 {
