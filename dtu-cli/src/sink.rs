@@ -11,7 +11,7 @@ mod steady;
 mod worker;
 
 pub(crate) use batch::{Batch, Key, Record};
-pub(crate) use books::Books;
+pub(crate) use books::{Books, SinkBook};
 pub(crate) use file::{FileSettings, FileSink};
 pub(crate) use keeper::start;
 pub(crate) use nats::{NatsSink, NatsSinkSettings};

@@ -76,6 +76,8 @@ impl Plan {
             let text = format!("control {control}: it has to be a loopback address, as 127.0.0.1:55128");
             mistakes.add("gateway.control", text);
         }
+        settings.requests.check(&mut mistakes);
+        settings.http.check(&mut mistakes);
         if let Some(Err(error)) = settings.nats.as_ref().map(NatsSettings::check) {
             mistakes.add_said("nats", &format!("{error:#}"));
         }
