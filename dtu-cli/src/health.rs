@@ -31,7 +31,7 @@ impl Health {
     pub(crate) fn reasons(&self) -> Vec<String> {
         let draining = self.is_draining.load(Ordering::Relaxed).then(|| "draining".to_owned());
         let down = self.sinks.sinks().iter().filter(|sink| sink.is_down());
-        draining.into_iter().chain(down.map(|sink| format!("sink {sink}"))).collect()
+        draining.into_iter().chain(down.map(|sink| format!("sink {} is down: {}", sink.name, sink.said()))).collect()
     }
 }
 

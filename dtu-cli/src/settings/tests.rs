@@ -38,6 +38,8 @@ fn the_example_is_a_file_and_says_the_defaults() {
     let defaults = Settings::default();
     assert_eq!(settings.gateway, defaults.gateway);
     assert_eq!(settings.limits, defaults.limits);
+    assert_eq!(settings.requests, defaults.requests);
+    assert_eq!(settings.http, defaults.http);
     assert_eq!(settings.log, defaults.log);
     assert_eq!(settings.listeners.len(), 2);
     let whole = parse(&whole_example()).unwrap();
@@ -56,7 +58,7 @@ fn the_example_has_every_key_and_none_that_is_none() {
     let in_section = |section: &str| -> BTreeSet<String> {
         keys.iter().filter_map(|key| key.strip_prefix(section)?.strip_prefix('.')).map(str::to_owned).collect()
     };
-    for section in ["gateway", "limits", "log"] {
+    for section in ["gateway", "limits", "requests", "http", "log"] {
         assert_eq!(in_section(section), fields(&format!("{LISTENER}[{section}]")), "{section}");
     }
     for (place, kind) in ["native", "transparent"].into_iter().enumerate() {
@@ -126,7 +128,7 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         (
             with("[gatewy]"),
             &[
-                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `log`",
+                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `requests`, `http`, `log`",
             ],
         ),
         (
