@@ -175,7 +175,11 @@ impl Watched {
             }
             Event::LameDuckMode => tracing::info!(purpose, "the server of NATS is about to stop"),
             Event::SlowConsumer(subscription) => {
-                tracing::warn!(purpose, subscription, "messages of NATS came faster than they were taken, and are lost");
+                tracing::warn!(
+                    purpose,
+                    subscription,
+                    "messages of NATS came faster than they were taken, and are lost"
+                );
             }
             Event::Draining => {}
         }

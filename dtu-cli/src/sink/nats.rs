@@ -159,10 +159,9 @@ impl NatsSink {
     async fn settle(&self, ack: PublishAckFuture) -> Result<(), Trouble> {
         let stream = &self.settings.stream;
         let ack = ack.await.map_err(|error| match error.kind() {
-            PublishErrorKind::TimedOut => Trouble::Silent(format!(
-                "the stream {stream} does not acknowledge within {}",
-                self.settings.timeout
-            )),
+            PublishErrorKind::TimedOut => {
+                Trouble::Silent(format!("the stream {stream} does not acknowledge within {}", self.settings.timeout))
+            }
             PublishErrorKind::StreamNotFound => Trouble::Told(format!("the stream {stream} is gone")),
             PublishErrorKind::WrongLastMessageId
             | PublishErrorKind::WrongLastSequence

@@ -82,8 +82,11 @@ impl NatsServer {
         assert!(self.child.is_none(), "it runs");
         let store = self.directory.path().join("store");
         let config = self.directory.path().join("nats.conf");
-        let jetstream =
-            if self.has_jetstream { format!("jetstream {{ store_dir: \"{}\" }}", store.display()) } else { String::new() };
+        let jetstream = if self.has_jetstream {
+            format!("jetstream {{ store_dir: \"{}\" }}", store.display())
+        } else {
+            String::new()
+        };
         let text = format!("listen: \"127.0.0.1:{}\"\n{jetstream}\n{}\n", self.port, self.more);
         std::fs::write(&config, text).unwrap();
         // Another process may have taken the port meanwhile, or the one before still holds it.
@@ -95,8 +98,13 @@ impl NatsServer {
     }
 
     fn try_up(&mut self, config: &Path) -> bool {
-        let mut child =
-            Command::new(&self.binary).arg("-c").arg(config).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = Command::new(&self.binary)
+            .arg("-c")
+            .arg(config)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while said.read_line(&mut line).is_ok_and(|count| count > 0) {

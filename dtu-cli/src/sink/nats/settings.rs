@@ -111,7 +111,10 @@ impl NatsSinkSettings {
             is_name(stream) && stream.len() <= STREAM_MAX,
             "stream: `{stream}` has to be 1 to {STREAM_MAX} of letters, digits, `-` and `_`"
         );
-        ensure!(is_prefix(prefix), "prefix: `{prefix}` has to be words with dots between them, as \"dtu\" or \"plant.dtu\"");
+        ensure!(
+            is_prefix(prefix),
+            "prefix: `{prefix}` has to be words with dots between them, as \"dtu\" or \"plant.dtu\""
+        );
         ensure!(
             (1..=IN_FLIGHT_MAX).contains(max_in_flight),
             "max_in_flight: {max_in_flight} is not from 1 to {IN_FLIGHT_MAX}"

@@ -2,9 +2,9 @@
 
 use super::settings::{NatsSinkSettings, Storage, WhenFull};
 use async_nats::jetstream::Context;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
-use async_nats::jetstream::ErrorCode;
 use humantime::format_duration;
 
 /// Makes sure that the stream is there and keeps what it is given. `longest` is the longest message, in bytes.
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_the_sink_makes_itself_is_of_no_concern() {
-        let full = "max_age = '1d'\nduplicate_window = '1h'\nmax_bytes = '1GiB'\nwhen_full = 'drop_oldest'\nreplicas = 3";
+        let full =
+            "max_age = '1d'\nduplicate_window = '1h'\nmax_bytes = '1GiB'\nwhen_full = 'drop_oldest'\nreplicas = 3";
         for text in ["", full, "storage = 'memory'"] {
             let settings = settings(text);
             assert_eq!(judge(&wanted(&settings), &settings, 1000), Ok(Vec::new()), "{text}");
