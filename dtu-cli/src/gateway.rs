@@ -12,17 +12,18 @@ mod keys;
 mod native;
 mod plan;
 mod reload;
+mod sinks;
 
 pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
 
 use crate::log;
 use crate::serve::units::Units;
-use crate::settings::{Settings, SinkKind};
-use crate::sink::{self, Queue, Sink, StdoutSink};
+use crate::sink::{self, Queue};
 use anyhow::Context;
 use core::time::Duration;
 use futures_util::future::join_all;
+use metrics::gauge;
 use native::{Draining, Native};
 use reload::Reloader;
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,7 +59,10 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     for warning in &plan.warnings {
         log::warn(warning);
     }
-    let (queue, mut keeper) = sink::start(sinks(&settings)?);
+    let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
+    gauge!("dtu_session_memory_limit_bytes").set(max_memory as f64);
+    gauge!("dtu_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let (queue, mut keeper) = sink::start(sinks::open(&settings).await?);
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let feed = Feed { queue, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
     let natives =
@@ -130,19 +134,4 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         }
     };
     Ok(ended.context("the keeper ended without a word")??)
-}
-
-/// The sinks that are set; stdout where none is.
-fn sinks(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Sink>>> {
-    let stdout = || StdoutSink::new().context("cannot start the thread that writes to stdout");
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    for sink in &settings.sinks {
-        match sink.kind {
-            SinkKind::Stdout => sinks.push(Box::new(stdout()?)),
-        }
-    }
-    if sinks.is_empty() {
-        sinks.push(Box::new(stdout()?));
-    }
-    Ok(sinks)
 }
