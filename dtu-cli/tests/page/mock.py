@@ -57,6 +57,7 @@ class Gateway:
         self.sinks = [{"name": "file", "up": True, "breaker_open": False}, {"name": "nats", "up": True, "breaker_open": False}]
         self.queue = {"records": 12, "capacity": 4096}
         self.draining = False
+        self.refusal = "show the token: Authorization: Bearer TOKEN"
         self.counters_extra = {}
         self.rows = {}
         self.logs = {}
@@ -272,7 +273,7 @@ class Handler(BaseHTTPRequestHandler):
     def is_allowed(self):
         if self.gateway.token is None or self.headers.get("authorization") == f"Bearer {self.gateway.token}":
             return True
-        self.send(401, error("unauthorized", "the token is missing or wrong"))
+        self.send(401, error("unauthorized", self.gateway.refusal))
         return False
 
     def do_GET(self):
