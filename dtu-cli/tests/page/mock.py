@@ -64,6 +64,7 @@ class Gateway:
         self.gone = []
         self.calls = []
         self.refuse_streams = False
+        self.streams_asked = 0
         self.stream_generation = 0
         self.lock = threading.Lock()
         self.tick = threading.Condition()
@@ -318,6 +319,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def events(self):
         gateway = self.gateway
+        gateway.streams_asked += 1
         if gateway.refuse_streams:
             return self.send(503, error("full", "64 streams are open"))
         self.send_response(200)

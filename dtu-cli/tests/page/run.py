@@ -382,8 +382,12 @@ def a_lost_stream_is_told_and_comes_back_with_what_changed(browser):
         del fixture.gateway.rows["meter-0002"]
     fixture.gateway.add("newcomer")
     fixture.gateway.add("newcomer-2")
-    fixture.gateway.refuse_streams = False
+    page.wait_for_selector("text=Trying again in 3")
+    asked = fixture.gateway.streams_asked
     page.click("text=Try now")
+    page.wait_for_selector("text=Trying again in")
+    assert fixture.gateway.streams_asked > asked, "the button does nothing"
+    fixture.gateway.refuse_streams = False
     fixture.wait("document.querySelector('#live').textContent === 'live'")
     loaded(fixture, 1201)
     page.fill("#search", "meter-0002")
