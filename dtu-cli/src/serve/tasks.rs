@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Hands over what the device of a session sends, until the session is closed. After `stopping` nothing more is taken;
 /// what was taken is kept and acknowledged, and then the session is closed.
-pub(super) async fn carry(session: Session, queue: Queue, stopping: CancellationToken) {
+pub(crate) async fn carry(session: Session, queue: Queue, stopping: CancellationToken) {
     loop {
         // Without room as long as nothing comes: most sessions are idle.
         let mut received = Vec::new();
@@ -38,7 +38,7 @@ pub(super) async fn carry(session: Session, queue: Queue, stopping: Cancellation
 }
 
 /// Hands over the events of a server until `ended`, and says how many of them were missed.
-pub(super) async fn tell(mut events: broadcast::Receiver<LinkEvent>, queue: Queue, ended: CancellationToken) -> u64 {
+pub(crate) async fn tell(mut events: broadcast::Receiver<LinkEvent>, queue: Queue, ended: CancellationToken) -> u64 {
     let mut missed = 0;
     loop {
         let event = tokio::select! {

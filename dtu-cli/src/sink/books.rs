@@ -109,13 +109,11 @@ impl SinkBook {
         !self.is_down.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes whether it is left alone. Returns whether that is a change.
-    pub(super) fn breaker(&self, is_open: bool) -> bool {
-        let is_change = self.is_breaker_open.swap(is_open, Ordering::Relaxed) != is_open;
-        if is_change {
+    /// Notes whether it is left alone.
+    pub(super) fn breaker(&self, is_open: bool) {
+        if self.is_breaker_open.swap(is_open, Ordering::Relaxed) != is_open {
             gauge!("dtu_sink_breaker_open", "sink" => self.name.clone()).set(if is_open { 1.0 } else { 0.0 });
         }
-        is_change
     }
 }
 

@@ -13,8 +13,8 @@
 
 use super::books::Books;
 use super::queue::{self, Intake, Item, QUEUE_RECORDS, Queue, Queued, Weight};
-use super::steady::Steady;
-use super::{Batch, Sink, SinkError};
+use super::steady::{Patience, Steady};
+use super::{Batch, Sink, SinkError, say};
 use crate::serve::{Renderer, UnitItem};
 use dtu_net::Mark;
 use dtu_net::driver::transparent::UnitEvent;
@@ -30,7 +30,7 @@ const BATCH_RECORDS: usize = 8 * 1024;
 
 /// Bytes of lines from which on a batch takes no further item. One item, which is up to
 /// [`HAND_OVER`](super::queue::HAND_OVER) DATA, may go beyond.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// The keeper as it runs.
 #[derive(Debug)]
@@ -62,13 +62,18 @@ impl Keeper {
 ///
 /// Outside a tokio runtime.
 pub(crate) fn start(sinks: Vec<Box<dyn Sink>>) -> (Queue, Keeper) {
+    start_with(sinks, Patience::DEFAULT)
+}
+
+fn start_with(sinks: Vec<Box<dyn Sink>>, patience: Patience) -> (Queue, Keeper) {
     let books = Arc::new(Books::new(sinks.iter().map(|sink| sink.name())));
     let (queue, intake) = queue::new();
     gauge!("dtu_sink_queue_capacity").set(f64::from(QUEUE_RECORDS));
     // Gateways that wait for the same broker need not come at the same moment; a system without random numbers has them do so.
-    let seed = getrandom::u64().unwrap_or_default();
-    let steady = |(place, sink)| Steady::new(sink, &books, place, seed.wrapping_add(u64::try_from(place).unwrap_or(0)));
-    let sinks: Vec<Steady> = sinks.into_iter().enumerate().map(steady).collect();
+    let seed = getrandom::u32().unwrap_or_default().into();
+    let steady = |(place, seed, sink)| Steady::new(sink, &books, place, patience, seed);
+    let places = (0..).zip(seed..).zip(sinks).map(|((place, seed), sink)| (place, seed, sink));
+    let sinks: Vec<Steady> = places.map(steady).collect();
     let task = tokio::spawn(keep(intake, sinks));
     (queue, Keeper { task, books })
 }
@@ -79,8 +84,8 @@ async fn keep(mut intake: Intake, mut sinks: Vec<Steady>) -> Result<(), SinkErro
         if filling.is_empty() {
             let Some(first) = intake.next().await else { return Ok(()) };
             filling.take(first, &mut renderer);
-            filling.take_ready(&mut intake, &mut renderer);
         }
+        filling.take_ready(&mut intake, &mut renderer);
         core::mem::swap(&mut filling, &mut stored);
         gauge!("dtu_sink_queue_records").set(intake.records() as f64);
         store_and_fill(&mut sinks, &stored.batch, &mut filling, &mut intake, &mut renderer).await?;
@@ -163,7 +168,7 @@ impl Load {
             }
             Item::Flush(flushed) => self.flushes.push(flushed),
             Item::Told(LinkEvent::AcceptFailed(kind)) | Item::Unit(UnitItem::Told(UnitEvent::AcceptFailed(kind))) => {
-                eprintln!("dtu: cannot accept a connection: {kind}");
+                say(format_args!("cannot accept a connection: {kind}"));
             }
             Item::Told(_) | Item::Unit(_) | Item::Closed { .. } | Item::Missed(_) => {}
         }
@@ -190,3 +195,6 @@ impl Load {
         self.weight = Weight::default();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! A sink with its patience: the same batch again and again until it is kept.
 
-use super::{Batch, Books, Sink, SinkError};
+use super::{Batch, Books, Sink, SinkError, say};
 use core::time::Duration;
 use dtu_net::backoff::{Backoff, Delays};
 use dtu_net::breaker::{Breaker, BreakerConfig, BreakerState};
@@ -28,6 +28,17 @@ const BREAKER: BreakerConfig = match BreakerConfig::DEFAULT.open_for(OPEN_FOR) {
     Err(_) => panic!("the time is in its bounds"),
 };
 
+/// How a sink that fails is tried again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) repeat: Backoff,
+    pub(super) breaker: BreakerConfig,
+}
+
+impl Patience {
+    pub(super) const DEFAULT: Self = Self { repeat: REPEAT, breaker: BREAKER };
+}
+
 /// A sink, its breaker and its pauses.
 pub(super) struct Steady {
     sink: Box<dyn Sink>,
@@ -41,11 +52,11 @@ pub(super) struct Steady {
 }
 
 impl Steady {
-    pub(super) fn new(sink: Box<dyn Sink>, books: &Arc<Books>, place: usize, seed: u64) -> Self {
+    pub(super) fn new(sink: Box<dyn Sink>, books: &Arc<Books>, place: usize, patience: Patience, seed: u64) -> Self {
         Self {
             sink,
-            breaker: Breaker::new(BREAKER, now()),
-            delays: Delays::new(REPEAT),
+            breaker: Breaker::new(patience.breaker, now()),
+            delays: Delays::new(patience.repeat),
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             books: Arc::clone(books),
             place,
@@ -88,9 +99,7 @@ impl Steady {
                         self.down_since = Some(began);
                         tell_down(&book.name, &text);
                     }
-                    if book.breaker(self.breaker.state(ended) != BreakerState::Closed) {
-                        tracing::warn!(sink = book.name, error = text, "breaker open");
-                    }
+                    book.breaker(self.breaker.state(ended) != BreakerState::Closed);
                     let delay = self.delays.next(ended, &mut self.rng).expect("the tries have no end");
                     sleep(delay).await;
                 }
@@ -105,13 +114,11 @@ impl Steady {
 }
 
 fn tell_down(name: &str, text: &str) {
-    tracing::warn!(sink = name, error = text, "sink down");
-    eprintln!("dtu: sink {name} is down: {text}; nothing is acknowledged until it has what waits");
+    say(format_args!("sink {name} is down: {text}; nothing is acknowledged until it is up again"));
 }
 
 fn tell_up(name: &str, after: Duration) {
-    tracing::warn!(sink = name, seconds = after.as_secs_f64(), "sink up again");
-    eprintln!("dtu: sink {name} is up again after {:.1} s", after.as_secs_f64());
+    say(format_args!("sink {name} is up again after {:.1} s", after.as_secs_f64()));
 }
 
 /// The clock of the runtime, which tests may set.

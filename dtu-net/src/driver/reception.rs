@@ -343,8 +343,8 @@ mod tests {
     #[test]
     fn an_idle_session_takes_few_bytes() {
         let sizes = [
-            ("link", size_of::<Link<Server>>(), 848),
-            ("what tasks and handles share", size_of::<Shared<Server>>(), 1032),
+            ("link", size_of::<Link<Server>>(), 376),
+            ("what tasks and handles share", size_of::<Shared<Server>>(), 544),
             ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
             ("connection", size_of::<Connection<TcpStream>>(), 136),
             ("timer", size_of::<Sleep>(), 112),

@@ -149,13 +149,13 @@ impl<R: Role> Session<R> {
 
     /// Waits until the link is closed, by whichever side, and says why.
     pub async fn closed(&self) -> StateChange {
-        self.shared.wait(|inner| (inner.is_closed().then(|| (*inner.last).clone()), false)).await
+        self.shared.wait(|inner| (inner.is_closed().then(|| inner.last()), false)).await
     }
 
     /// The newest change of state.
     #[must_use]
     pub fn state(&self) -> StateChange {
-        self.shared.application(|inner| ((*inner.last).clone(), false))
+        self.shared.application(|inner| (inner.last(), false))
     }
 
     /// Watches the state from now on.
@@ -280,8 +280,7 @@ impl<R: Role> StateWatch<R> {
     /// it is ready has missed nothing.
     pub async fn changed(&mut self) -> StateChange {
         let seen = self.seen;
-        let look =
-            |inner: &mut Inner<R>| ((inner.changes != seen).then(|| (inner.changes, (*inner.last).clone())), false);
+        let look = |inner: &mut Inner<R>| ((inner.changes != seen).then(|| (inner.changes, inner.last())), false);
         let (seen, last) = self.shared.wait(look).await;
         self.seen = seen;
         last
