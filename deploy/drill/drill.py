@@ -215,8 +215,10 @@ def main():
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--short", dest="long", action="store_false", help="faults of 2 s, 6 devices; the default")
     length.add_argument("--long", action="store_true", help="faults of 20 s, 50 devices")
-    parser.add_argument("drills", nargs="*", choices=[[], *DRILLS], help=", ".join(DRILLS))
+    parser.add_argument("drills", nargs="*", metavar="DRILL", help=", ".join(DRILLS))
     arguments = parser.parse_args()
+    if unknown := set(arguments.drills) - DRILLS.keys():
+        parser.error(f"no such drill: {', '.join(sorted(unknown))}")
     # Not `all(...)` over a generator: one that is broken does not keep the others from being played.
     kept = [play(name, arguments) for name in arguments.drills or DRILLS]
     sys.exit(0 if all(kept) else 1)
