@@ -53,6 +53,7 @@ mod session;
 mod shared;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod totals;
 pub mod transparent;
 mod turns;
 mod udp;
