@@ -50,6 +50,7 @@ pub mod resolve;
 pub(crate) mod retry;
 pub mod server;
 mod session;
+mod share;
 mod shared;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -5,6 +5,7 @@ use super::hub::Hub;
 use super::now;
 use super::random_stream;
 use super::session::Session;
+use super::share::Share;
 use super::shared::Shared;
 use crate::event::Epoch;
 use crate::handshake::Handshake;
@@ -15,7 +16,7 @@ use core::borrow::Borrow;
 use core::hash::{Hash, Hasher};
 use core::mem;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
 use std::collections::HashSet;
@@ -100,8 +101,8 @@ pub(crate) struct Registry {
     /// From where the time of visits is counted.
     began: Instant,
     hub: Hub,
-    /// The bytes that the sessions hold, as the last sweep found.
-    memory: AtomicUsize,
+    /// What the last sweep found.
+    share: Share,
     /// The sessions whose last connection is over; some of them may have another one since.
     away: Mutex<Vec<Arc<Shared<Server>>>>,
 }
@@ -130,7 +131,7 @@ impl Registry {
             flapping,
             began: now(),
             hub,
-            memory: AtomicUsize::new(0),
+            share: Share::new("dtu_sessions", "dtu_session_memory_bytes"),
             away: Mutex::default(),
         }
     }
@@ -146,7 +147,7 @@ impl Registry {
 
     /// The bytes that the sessions hold, as the last sweep found.
     pub(crate) fn memory(&self) -> usize {
-        self.memory.load(Ordering::Relaxed)
+        self.share.memory()
     }
 
     /// Whether a device that comes finds a place, and does not come too often.
@@ -228,9 +229,7 @@ impl Registry {
         }
         let memory = self.hub.totals().memory();
         let sessions = self.len();
-        self.memory.store(memory, Ordering::Relaxed);
-        metrics::gauge!("dtu_sessions").set(u32::try_from(sessions).unwrap_or(u32::MAX));
-        metrics::gauge!("dtu_session_memory_bytes").set(memory as f64);
+        self.share.tell(sessions, memory);
         Swept { sessions, memory }
     }
 

@@ -3,6 +3,7 @@
 use super::super::entrance::Bound;
 use super::super::now;
 use super::super::registry::{Flapping, Swept};
+use super::super::share::Share;
 use super::hub::Hub;
 use super::session::TransparentSession;
 use super::shared::Shared;
@@ -10,7 +11,7 @@ use crate::error::Cause;
 use crate::event::{Epoch, State};
 use crate::transparent::{Identified, Profile, Takeover, Transparent};
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use dtu_proto::message::{CloseCode, RefuseCode};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,8 +30,8 @@ pub(super) struct Registry {
     /// From where the time of visits is counted.
     began: Instant,
     hub: Hub,
-    /// The bytes that the sessions hold, as the last sweep found.
-    memory: AtomicUsize,
+    /// What the last sweep found.
+    share: Share,
 }
 
 /// A unit was let in.
@@ -68,7 +69,7 @@ impl Registry {
             flapping,
             began: now(),
             hub,
-            memory: AtomicUsize::new(0),
+            share: Share::new("dtu_transparent_sessions", "dtu_transparent_memory_bytes"),
         }
     }
 
@@ -83,7 +84,7 @@ impl Registry {
 
     /// The bytes that the sessions hold, as the last sweep found.
     pub(super) fn memory(&self) -> usize {
-        self.memory.load(Ordering::Relaxed)
+        self.share.memory()
     }
 
     /// Gives a connection to the session of its unit, to a new one when there is none. An older connection is over.
@@ -157,9 +158,7 @@ impl Registry {
             self.lock().retain(|_, shared| !shared.task(|inner, _| inner.is_closed()));
         }
         let sessions = self.len();
-        self.memory.store(memory, Ordering::Relaxed);
-        metrics::gauge!("dtu_transparent_sessions").set(u32::try_from(sessions).unwrap_or(u32::MAX));
-        metrics::gauge!("dtu_transparent_memory_bytes").set(memory as f64);
+        self.share.tell(sessions, memory);
         Swept { sessions, memory }
     }
 
