@@ -27,8 +27,10 @@ pub(crate) use log::{Format, Level, LogSettings};
 pub(crate) use mistake::Mistakes;
 pub(crate) use sink::{SinkKind, SinkSettings};
 
+use crate::fleet::RequestSettings;
+use crate::http::HttpSettings;
 use crate::nats::NatsSettings;
-use address::Taken;
+use address::{Protocol, Taken};
 use document::Reading;
 use std::fs;
 use std::path::Path;
@@ -49,11 +51,13 @@ pub(crate) struct Settings {
     pub(crate) sinks: Vec<SinkSettings>,
     /// The NATS of sinks and of the cluster.
     pub(crate) nats: Option<NatsSettings>,
+    pub(crate) requests: RequestSettings,
+    pub(crate) http: HttpSettings,
     pub(crate) log: LogSettings,
 }
 
 /// The sections of a file.
-const SECTIONS: [&str; 6] = ["gateway", "listener", "limits", "sink", "nats", "log"];
+const SECTIONS: [&str; 8] = ["gateway", "listener", "limits", "sink", "nats", "requests", "http", "log"];
 
 impl Settings {
     /// Reads a file. Paths in it are relative to it. With it comes all that is wrong, as far as one mistake does not hide another;
@@ -76,6 +80,8 @@ impl Settings {
             limits: reading.section("limits", &mut mistakes),
             sinks: sink::read(&mut reading, &mut mistakes),
             nats: reading.optional("nats", &mut mistakes),
+            requests: reading.section("requests", &mut mistakes),
+            http: reading.section("http", &mut mistakes),
             log: reading.section("log", &mut mistakes),
         };
         settings.check(&mut mistakes);
@@ -92,6 +98,11 @@ impl Settings {
         }
         self.limits.check(mistakes);
         sink::check(&self.sinks, self.nats.as_ref(), mistakes);
+        self.requests.check(mistakes);
+        if let Some(listen) = self.http.listen {
+            taken.take(Protocol::Tcp, listen, "http.listen".to_owned(), mistakes);
+        }
+        self.http.check(mistakes);
     }
 
     /// Whether the section of a key comes to the same in both, as when a default is written out.
@@ -102,6 +113,8 @@ impl Settings {
             "limits" => self.limits == other.limits,
             "sink" => self.sinks == other.sinks,
             "nats" => self.nats == other.nats,
+            "requests" => self.requests == other.requests,
+            "http" => self.http == other.http,
             "log" => self.log == other.log,
             _ => false,
         }
@@ -128,6 +141,8 @@ impl Settings {
                 *path = base.join(&*path);
             }
         }
+        self.requests.relative_to(base);
+        self.http.relative_to(base);
     }
 }
 

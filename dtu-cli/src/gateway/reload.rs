@@ -5,6 +5,7 @@
 use super::Plan;
 use super::native::Native;
 use super::plan::{Credentials, NativePlan};
+use crate::http::Api;
 use crate::log::{self, Log};
 use crate::settings::{Document, Mistakes, Settings};
 use core::fmt;
@@ -12,6 +13,7 @@ use dtu_net::driver::Listen;
 use metrics::counter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where settings come from.
 pub(crate) enum Source {
@@ -91,10 +93,17 @@ pub(super) struct Reloader {
     keys: BTreeMap<String, toml::Value>,
     log: Log,
     listeners: Vec<Running>,
+    api: Option<Arc<Api>>,
 }
 
 impl Reloader {
-    pub(super) fn new(source: Source, read: (Settings, Option<&Document>), log: Log, natives: &[Native]) -> Self {
+    pub(super) fn new(
+        source: Source,
+        read: (Settings, Option<&Document>),
+        log: Log,
+        natives: &[Native],
+        api: Option<Arc<Api>>,
+    ) -> Self {
         let (settings, document) = read;
         let keys = document.map(Document::keys).unwrap_or_default();
         let listeners = natives.iter().map(|native| Running {
@@ -103,7 +112,7 @@ impl Reloader {
             credentials: native.credentials.clone(),
         });
         let listeners = listeners.collect();
-        Self { source, settings, keys, log, listeners }
+        Self { source, settings, keys, log, listeners, api }
     }
 
     /// Reads the settings again, and says what came of it.
@@ -125,6 +134,11 @@ impl Reloader {
         for running in &self.listeners {
             let newer = read.plan.natives.iter().find(|plan| running.is(plan));
             done.extend(newer.into_iter().flat_map(|newer| running.credentials.replace(&newer.credentials)));
+        }
+        match self.api.as_ref().map(|api| api.reload()) {
+            Some(Ok(true)) => done.push("the token".to_owned()),
+            Some(Ok(false)) | None => {}
+            Some(Err(error)) => log::fail(format_args!("{error:#}")),
         }
         if read.settings.log.level != self.settings.log.level {
             let level = &read.settings.log.level;

@@ -1,5 +1,6 @@
 //! The flags of `dtu serve`, and the settings they come to.
 
+use crate::http::HttpArgs;
 use crate::settings::units::{Size, Span};
 use crate::settings::{
     Address, Format, GatewaySettings, Level, LimitSettings, Listener, LogSettings, NativeListener, Settings, SinkKind,
@@ -71,6 +72,8 @@ pub(super) struct Flags {
     log_format: Format,
     #[command(flatten)]
     who: WhoMayIn,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -130,6 +133,7 @@ impl Flags {
                 ..LimitSettings::default()
             },
             sinks: self.sinks(),
+            http: self.http.settings(),
             log: LogSettings { format: self.log_format, level: self.log_level.clone() },
             ..Settings::default()
         }
