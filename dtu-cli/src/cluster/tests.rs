@@ -77,7 +77,7 @@ impl Gateway {
     }
 
     async fn ask(&self, device: &str, hex: &str) -> (Outcome, String) {
-        let ask = Ask { device: device.into(), hex: hex.into(), timeout_ms: 1000, channel: 0 };
+        let ask = Ask { device: device.into(), hex: hex.into(), timeout_ms: 1000, channel: None };
         let answer = timeout(PATIENCE, self.cluster.ask(&ask)).await.unwrap();
         assert_eq!(answer.device, device);
         (answer.outcome, answer.text.unwrap_or_default())
