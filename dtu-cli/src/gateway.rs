@@ -73,7 +73,7 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     gauge!("dtu_session_memory_limit_bytes").set(max_memory as f64);
     let (queue, mut keeper) = sink::start(sinks::open(&settings).await?);
     let (fleet, health) = (Fleet::new(&settings.requests)?, Arc::new(Health::new(Arc::clone(keeper.books()))));
-    let status = Arc::new(Status::new(settings.gateway.name()));
+    let status = Arc::new(Status::new(settings.gateway.id()));
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let http = match metrics {
         Some(metrics) => {

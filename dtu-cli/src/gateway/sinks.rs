@@ -27,7 +27,7 @@ pub(super) async fn open(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Sink
             }
             SinkKind::Nats(stream) => {
                 let nats = settings.nats.as_ref().context("a sink of kind `nats` needs the section [nats]")?;
-                Box::new(NatsSink::new(stream, nats, &settings.gateway.name(), longest_line(settings)).await?)
+                Box::new(NatsSink::new(stream, nats, &settings.gateway.id(), longest_line(settings)).await?)
             }
         });
     }
