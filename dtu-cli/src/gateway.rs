@@ -68,9 +68,10 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     }
     // Before anything counts.
     let metrics = settings.http.listen.map(|_| http::install_metrics()).transpose()?;
-    let (fleet, health) = (Fleet::new(&settings.requests)?, Arc::<Health>::default());
-    let status = Arc::new(Status::new(settings.gateway.name()));
+    let fleet = Fleet::new(&settings.requests)?;
     let (queue, mut keeper) = sink::start(sinks(&settings)?);
+    let status = Arc::new(Status::new(settings.gateway.name(), queue.gauge()));
+    let health = Arc::new(Health::new(Arc::clone(keeper.books())));
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let http = match metrics {
         Some(metrics) => {
