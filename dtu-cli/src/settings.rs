@@ -95,11 +95,9 @@ impl Settings {
         }
         self.limits.check(mistakes);
         sink::check(&self.sinks, mistakes);
-        self.requests.check(mistakes);
         if let Some(listen) = self.http.listen {
             taken.take(Protocol::Tcp, listen, "http.listen".to_owned(), mistakes);
         }
-        self.http.check(mistakes);
     }
 
     /// Whether the section of a key comes to the same in both, as when a default is written out.

@@ -13,6 +13,7 @@ use dtu_proto::message::{Data, kind};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::Receiver;
 use support::peer::{Peer, data, frame, register};
 use support::{Process, dtu, fails_with_one_line, lines, write_private};
 
@@ -24,6 +25,8 @@ struct World {
     native: String,
     transparent: String,
     api: Api,
+    /// Its lines are read, so that it goes on.
+    _lines: Receiver<String>,
 }
 
 impl World {
@@ -31,13 +34,12 @@ impl World {
         let addrs = ["--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut serve =
             Process::spawn(dtu(&["serve"]).args(addrs).args(["--profile", "plain"]).args(args).stdout(Stdio::piped()));
-        // Its lines are read, so that it goes on.
-        drop(lines(serve.stdout()));
+        let lines = lines(serve.stdout());
         let last = |line: &str| line.rsplit_once(' ').unwrap().1.to_owned();
         let transparent = last(&serve.says("transparent DTUs on ").0);
         let native = last(&serve.says("listening on ").0);
         let api = Api::new(last(&serve.says("HTTP on ").0).strip_prefix("http://").unwrap());
-        Self { serve, native, transparent, api }
+        Self { serve, native, transparent, api, _lines: lines }
     }
 
     /// Units that play meters, all of them identified.
