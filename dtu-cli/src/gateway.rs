@@ -12,6 +12,7 @@ mod keys;
 mod native;
 mod plan;
 mod reload;
+mod sinks;
 
 pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
@@ -21,11 +22,11 @@ use crate::health::Health;
 use crate::http::{self, Http, Status};
 use crate::log;
 use crate::serve::units::Units;
-use crate::settings::{Settings, SinkKind};
-use crate::sink::{self, Queue, Sink, StdoutSink};
+use crate::sink::{self, Queue};
 use anyhow::Context;
 use core::time::Duration;
 use futures_util::future::join_all;
+use metrics::gauge;
 use native::{Draining, Native};
 use reload::Reloader;
 use std::sync::Arc;
@@ -68,9 +69,11 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     }
     // Before anything counts.
     let metrics = settings.http.listen.map(|_| http::install_metrics()).transpose()?;
+    let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
+    gauge!("dtu_session_memory_limit_bytes").set(max_memory as f64);
     let fleet = Fleet::new(&settings.requests)?;
-    let (queue, mut keeper) = sink::start(sinks(&settings)?);
-    let status = Arc::new(Status::new(settings.gateway.name(), queue.gauge()));
+    let (queue, mut keeper) = sink::start(sinks::open(&settings).await?);
+    let status = Arc::new(Status::new(settings.gateway.id(), queue.gauge()));
     let health = Arc::new(Health::new(Arc::clone(keeper.books())));
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let http = match metrics {
@@ -156,19 +159,4 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         }
     };
     Ok(ended.context("the keeper ended without a word")??)
-}
-
-/// The sinks that are set; stdout where none is.
-fn sinks(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Sink>>> {
-    let stdout = || StdoutSink::new().context("cannot start the thread that writes to stdout");
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    for sink in &settings.sinks {
-        match sink.kind {
-            SinkKind::Stdout => sinks.push(Box::new(stdout()?)),
-        }
-    }
-    if sinks.is_empty() {
-        sinks.push(Box::new(stdout()?));
-    }
-    Ok(sinks)
 }

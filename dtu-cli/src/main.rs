@@ -2,6 +2,7 @@
 
 mod address;
 mod chaos;
+mod cluster;
 mod config;
 mod connect;
 mod decode;

@@ -10,13 +10,19 @@ pub(super) fn of(read: &Read) -> String {
         lines.push(format!("listens for transparent DTUs on {}, profile {}", units.addr, units.profile));
     }
     let settings = &read.settings;
-    let sinks = settings.sinks.iter().map(|sink| match sink.kind {
+    let sinks = settings.sinks.iter().map(|sink| match &sink.kind {
         SinkKind::Stdout => "stdout".to_owned(),
+        SinkKind::File(file) => format!("the file {}", file.path.display()),
+        SinkKind::Nats(nats) => format!("the stream {} of NATS", nats.stream),
     });
     let sinks: Vec<_> = if settings.sinks.is_empty() { vec!["stdout".to_owned()] } else { sinks.collect() };
     lines.push(format!("keeps what they send in: {}", sinks.join(", ")));
     if let Some(control) = settings.gateway.control {
         lines.push(format!("answers `dtu request` on {control}"));
+    }
+    if let Some(listen) = settings.http.listen {
+        let who = if settings.http.token_file.is_some() { "with the token" } else { "on this machine" };
+        lines.push(format!("answers HTTP on http://{listen}, for who is {who}"));
     }
     lines.push(format!("closes its sessions at the end over {}", settings.gateway.drain));
     lines.join("\n") + "\n"

@@ -36,19 +36,20 @@ impl Source {
     ///
     /// All that is wrong.
     pub(crate) fn read(&self) -> Result<Read, Mistakes> {
-        let (settings, document) = match self {
-            Self::File(path) => Settings::read(path).map(|(settings, document)| (settings, Some(document)))?,
-            Self::Flags(settings) => (Settings::clone(settings), None),
-        };
-        match Plan::of(&settings) {
-            Ok(plan) => Ok(Read { settings, document, plan }),
-            Err(mut mistakes) => {
-                if let Some(document) = &document {
-                    document.place(&mut mistakes);
-                }
-                Err(mistakes)
+        let (settings, document, mistakes) = match self {
+            Self::File(path) => {
+                let (settings, document, mistakes) = Settings::read(path)?;
+                (settings, Some(document), mistakes)
             }
-        }
+            Self::Flags(settings) => (Settings::clone(settings), None, Mistakes::default()),
+        };
+        let (plan, more) = Plan::of(&settings);
+        let mistakes = mistakes.and(more);
+        let mistakes = match &document {
+            Some(document) => document.placed(mistakes),
+            None => mistakes,
+        };
+        mistakes.or(Read { settings, document, plan })
     }
 
     /// Says all that is wrong, a line each.
@@ -200,7 +201,10 @@ impl Credentials {
         let mut done = Vec::new();
         if let (Some(running), Some(newer)) = (&self.keys, &newer.keys) {
             running.replace(newer);
-            done.push(format!("keys of {} devices", running.len()));
+            done.push(match running.len() {
+                1 => "1 key".to_owned(),
+                count => format!("{count} keys"),
+            });
         }
         if let (Some(running), Some(newer)) = (&self.tls, &newer.tls) {
             running.replace(newer);

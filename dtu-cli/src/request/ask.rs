@@ -72,6 +72,22 @@ pub(crate) enum Outcome {
     BadRequest,
 }
 
+impl Outcome {
+    /// As it stands in an answer.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Replied => "replied",
+            Self::Sent => "sent",
+            Self::TimedOut => "timed_out",
+            Self::Expired => "expired",
+            Self::LineGone => "line_gone",
+            Self::UnknownDevice => "unknown_device",
+            Self::Full => "full",
+            Self::BadRequest => "bad_request",
+        }
+    }
+}
+
 impl Answer {
     pub(crate) fn failed(device: &str, outcome: Outcome, text: impl ToString) -> Self {
         let text = Some(text.to_string());

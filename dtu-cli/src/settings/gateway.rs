@@ -28,7 +28,7 @@ impl Default for GatewaySettings {
 
 impl GatewaySettings {
     /// The name of this gateway.
-    pub(crate) fn name(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         self.id.clone().or_else(host).unwrap_or_else(|| "gateway".to_owned())
     }
