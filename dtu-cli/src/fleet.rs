@@ -370,10 +370,11 @@ impl Fleet {
 
     async fn ask_unit(&self, session: &TransparentSession, replies: Replies, device: &Device, ask: &Ask) -> Answer {
         let answer = ask::put(session, replies, ask).await;
-        if !matches!(answer.outcome, Outcome::BadRequest | Outcome::Full | Outcome::Expired)
+        if was_sent(answer.outcome)
             && let Ok(request) = ask::bytes(&ask.hex)
         {
-            device.sent(0, &request);
+            let ago = answer.round_trip_ms.map_or(0, |time| time as u64);
+            device.sent(Millis(Millis::now().0.saturating_sub(ago)), 0, &request);
             self.meters.down(request.len());
         }
         if let Some(reply) = answer.hex.as_deref().and_then(|hex| ask::bytes(hex).ok()) {
@@ -409,13 +410,17 @@ impl Fleet {
                 }
             }
         };
-        match outcome {
+        let answer = match outcome {
             Ok(reply) => {
                 let bytes = if self.lines.is_raw { reply.frame.payload() } else { reply.frame.as_bytes() };
                 Answer::replied(&ask.device, replies, bytes, reply.round_trip)
             }
             Err(unanswered) => Answer::unanswered(&ask.device, &unanswered, session.state().state),
+        };
+        if was_sent(answer.outcome) {
+            self.meters.down(len);
         }
+        answer
     }
 
     /// How long a reply may take where the request does not say.
@@ -588,6 +593,11 @@ impl Device {
             State::Connecting | State::Registering | State::Suspect => {}
         }
     }
+}
+
+/// Whether what was asked has left, as far as it is known.
+const fn was_sent(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Replied | Outcome::Sent | Outcome::TimedOut | Outcome::LineGone)
 }
 
 /// Spreads the repeats of a line.
