@@ -48,8 +48,10 @@ impl Mistakes {
     /// One more in a section that judges itself: `said` begins with the key, as it does in `timeout: 1ms is too short` or
     /// `timeout is 1ms`, and in `nats.user: it needs a password`.
     pub(crate) fn add_said(&mut self, section: &str, said: &str) {
-        let said =
-            said.strip_prefix(section).and_then(|rest| rest.strip_prefix(['.', ':'])).unwrap_or(said).trim_start();
+        if let Some(of_all) = said.strip_prefix(section).and_then(|rest| rest.strip_prefix(": ")) {
+            return self.add(section, of_all);
+        }
+        let said = said.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')).unwrap_or(said);
         let end = said.find(|c: char| !c.is_ascii_lowercase() && !"_.".contains(c)).unwrap_or(said.len());
         let (key, rest) = said.split_at(end);
         let names_it = [":", " is ", " `", " needs "].iter().any(|next| rest.starts_with(next));
