@@ -74,8 +74,7 @@ impl Ledger {
     pub(super) fn handle_arrival(&mut self, id: &Arc<str>, now: u64, is_fresh: bool) {
         match self.devices.entry(Arc::clone(id)) {
             Entry::Vacant(place) => {
-                let device =
-                    Device {
+                let device = Device {
                     since: now,
                     revision: 0,
                     seen: 0,

@@ -59,8 +59,7 @@ fn up(shared: &Shared, bucket: Option<Store>) {
 /// Keeps in step until the connection is lost, or all keys are given up at the end.
 async fn hold(shared: &Shared, delays: &mut Delays, random: &mut Xoshiro256PlusPlus) -> Result<(), String> {
     let epoch = shared.connection.epoch();
-    let context =
-        jetstream::context::ContextBuilder::new().timeout(ANSWER).build(shared.connection.client().clone());
+    let context = jetstream::context::ContextBuilder::new().timeout(ANSWER).build(shared.connection.client().clone());
     let store = bucket::open(&context, &shared.settings).await?;
     enrol(shared, &store).await?;
     let cannot = |error: &dyn core::fmt::Display| format!("cannot watch the bucket: {error}");

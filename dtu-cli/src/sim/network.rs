@@ -1,11 +1,11 @@
 //! The network between the devices and their servers: it is TCP, and can be taken away.
 
+use crate::address::Servers;
+use anyhow::Context as _;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
-use crate::address::Servers;
-use anyhow::Context as _;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -195,9 +195,8 @@ mod tests {
         let (one, other) = (one.await.unwrap(), other.await.unwrap());
         let addrs = [&one, &other].map(|listener| listener.local_addr().unwrap());
         let network = Arc::new(Network::to(addrs.to_vec(), 3));
-        let at = async |number: u32| {
-            Arc::clone(&network).dial(number).await.map(|line| line.stream.peer_addr().unwrap())
-        };
+        let at =
+            async |number: u32| Arc::clone(&network).dial(number).await.map(|line| line.stream.peer_addr().unwrap());
         for _ in 0..2 {
             for (number, addr) in [(0, addrs[0]), (1, addrs[1]), (2, addrs[0])] {
                 assert_eq!(at(number).await.unwrap(), addr, "it stays where it is served");
