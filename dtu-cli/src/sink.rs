@@ -1,6 +1,7 @@
 //! Sinks: where what devices send is kept for good. A device's DATA is acknowledged when every sink has it.
 
 mod batch;
+mod mqtt;
 
 pub(crate) use batch::{Batch, Key, Record};
 
