@@ -48,6 +48,7 @@ pub(crate) mod retry;
 pub mod server;
 mod session;
 mod shared;
+pub mod tap;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transparent;

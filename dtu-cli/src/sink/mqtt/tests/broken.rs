@@ -60,7 +60,7 @@ async fn each_answer_to_publish_that_is_none_is_told() {
         (&[0x40, 2, 0, 200], false, "acknowledged number 200, which was not under way"),
         (&[0x50, 2, 0, 1], false, ""),
         (&[0x40, 4, 0, 1, 0x42, 0], false, ""),
-        (&[0xe0, 1, 0x8e], false, "SessionTakenOver"),
+        (&[0xe0, 2, 0x8e, 0], false, "SessionTakenOver"),
     ] {
         let fake = Fake::new().await;
         let (mut sink, batch) = (sink(&short(fake.port)), batch("a", 0, 3));
