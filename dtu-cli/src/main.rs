@@ -1,6 +1,7 @@
 //! `dtu`: decoder, server and device side for data transfer units.
 
 mod address;
+mod capture;
 mod chaos;
 mod connect;
 mod decode;

@@ -18,12 +18,14 @@ mod unit_line;
 mod units;
 mod who;
 
+use crate::capture::{Capture, CaptureSettings};
 use anyhow::Context;
 use busy::Busy;
 use core::net::SocketAddr;
 use core::time::Duration;
 use dtu_net::driver::{Listen, Server, ServerConfig};
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -92,6 +94,7 @@ Examples:
   dtu serve --listen '[::]:55125' --keys keys \\
       --tls-cert server.pem --tls-key server.key
   dtu serve --listen '[::]:55125' --keys keys --drain 60
+  dtu serve --listen '[::]:55125' --keys keys --capture /var/lib/dtu/capture
   dtu serve --listen '[::]:55125' --transparent '[::]:55127' \\
       --profile plain --control 127.0.0.1:55128
   dtu serve --listen 127.0.0.1:0 | jq -r 'select(.event == \"data\") | .body'
@@ -137,6 +140,10 @@ pub(crate) struct Args {
     /// to where they go next. A second signal ends it at once.
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
     drain: u32,
+    /// A directory for all that comes and goes, as packets in pcapng files of 64 MiB, which take at most 1 GiB: for `dtu decode`,
+    /// `dtu replay` and Wireshark. Of TLS it is what is inside (docs/capture.md).
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
     #[command(flatten)]
     units: units::UnitArgs,
     #[command(flatten)]
@@ -172,16 +179,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut stop = crate::stop::signal()?;
     let plan = args.units.plan()?;
+    let capture = args.capture.clone().map(CaptureSettings::new);
+    let capture = capture.as_ref().map(Capture::start).transpose()?;
+    let mut config = args.config()?;
+    config.tap = capture.as_ref().map(Capture::tap);
     let listen = Listen { tcp: Some(args.listen), udp: args.udp };
-    let mut server =
-        Server::listen(listen, args.config()?, CancellationToken::new()).with_context(|| match args.udp {
-            Some(udp) => format!("cannot listen on {} and, for datagrams, on {udp}", args.listen),
-            None => format!("cannot listen on {}", args.listen),
-        })?;
+    let mut server = Server::listen(listen, config, CancellationToken::new()).with_context(|| match args.udp {
+        Some(udp) => format!("cannot listen on {} and, for datagrams, on {udp}", args.listen),
+        None => format!("cannot listen on {}", args.listen),
+    })?;
     let (queue, mut printed) = printer::start(io::stdout()).context("cannot start the printer")?;
     let (stopping, ended, sessions) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), ended.clone()));
-    let mut units = Units::start(plan, &queue).await?;
+    let mut units = Units::start(plan, &queue, capture.as_ref().map(Capture::tap)).await?;
     if let Some(udp) = server.udp_addr() {
         eprintln!("datagrams on {udp}");
     }
@@ -220,6 +230,9 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
     busy.tell(server.counters().busy);
     // A peer that takes no last word is cut off.
     let _cut_off = timeout(GRACE, server.shut_down(Duration::ZERO)).await;
+    if let Some(capture) = capture {
+        capture.finish(GRACE).await;
+    }
     ended.cancel();
     anyhow::ensure!(in_time, "stopped with events that nobody read from stdout; their DATA is not acknowledged");
     let unread = "stopped with events that nobody read from stdout";

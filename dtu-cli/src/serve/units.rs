@@ -7,6 +7,7 @@ use crate::request::profile::{self, Loaded};
 use anyhow::{Context, ensure};
 use core::net::SocketAddr;
 use dtu_net::State;
+use dtu_net::driver::tap::Tap;
 use dtu_net::driver::transparent::{TransparentConfig, TransparentServer, TransparentSession, UnitEvent};
 use dtu_net::transparent::Unknown;
 use std::collections::HashMap;
@@ -89,7 +90,11 @@ impl Units {
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub(super) async fn start(plan: Option<Plan>, queue: &mpsc::Sender<Item>) -> anyhow::Result<Option<Self>> {
+    pub(super) async fn start(
+        plan: Option<Plan>,
+        queue: &mpsc::Sender<Item>,
+        tap: Option<Arc<dyn Tap>>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(Plan { addr, control, loaded: Loaded { profile, replies } }) = plan else { return Ok(None) };
         if profile.unknown() == Unknown::Accept {
             eprintln!(
@@ -102,7 +107,9 @@ impl Units {
             Some(addr) => Some(Control::bind(addr, Arc::clone(&present), replies).await?),
             None => None,
         };
-        let server = TransparentServer::bind(addr, TransparentConfig::new(profile), CancellationToken::new())
+        let mut config = TransparentConfig::new(profile);
+        config.tap = tap;
+        let server = TransparentServer::bind(addr, config, CancellationToken::new())
             .with_context(|| format!("cannot listen on {addr} for transparent DTUs"))?;
         // Before anybody is told where to come: who comes first is told, too.
         let events = server.events();
