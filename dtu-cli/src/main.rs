@@ -3,11 +3,13 @@
 mod address;
 mod capture;
 mod chaos;
+mod completions;
 mod connect;
 mod decode;
 mod demo;
 mod framings;
 mod progress;
+mod replay;
 mod request;
 mod serve;
 mod settings;
@@ -18,7 +20,7 @@ mod summary;
 mod times;
 mod toml_error;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Frames, links and sessions of data transfer units (DTUs).
@@ -39,6 +41,8 @@ enum Command {
     Chaos(chaos::Args),
     Sim(sim::Args),
     Request(request::Args),
+    Replay(replay::Args),
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         Command::Chaos(args) => chaos::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Request(args) => request::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     };
     outcome.unwrap_or_else(|error| {
         // One line: the causes are joined, and no backtrace.
