@@ -103,7 +103,10 @@ fn seconds(text: &str) -> anyhow::Result<f64> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let addr = crate::address::parse(&args.addr)?;
+    let addr = match args.side {
+        Side::Device => crate::address::parse(&args.addr)?,
+        Side::Server => crate::address::to_listen_on(&args.addr)?.to_string(),
+    };
     let recording = Recording::read(&args.file, args.side, args.port)?;
     recording.notes().iter().for_each(|note| eprintln!("dtu: {note}"));
     let count = u32::try_from(recording.conversations.len()).unwrap_or(u32::MAX);
