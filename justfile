@@ -8,7 +8,7 @@ default:
     @just --list
 
 # All that CI runs, in its order.
-ci: test loom fmt spelling clippy docs features vectors no-std dissector fuzz demo release bench-quick
+ci: fmt spelling test coverage loom clippy docs features vectors no-std dissector fuzz demo release bench-quick page deploy drill
 
 # The README's test command.
 test:
@@ -74,6 +74,46 @@ demo:
 # Links and tool once more without debug assertions, as they ship: a side effect inside one would be gone.
 release:
     CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false cargo test --package dtu-net --package dtu-cli
+
+# The share of lines that the tests run; fails below 80 %. The integration tests' own processes count, those killed do not.
+coverage:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    llvm=/usr/lib/llvm-$(rustc --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')/bin
+    if [ -e "$llvm/llvm-cov" ]; then
+        export LLVM_COV="$llvm/llvm-cov" LLVM_PROFDATA="$llvm/llvm-profdata"
+    fi
+    # One file for all processes of a binary, not one for each of thousands.
+    export LLVM_PROFILE_FILE_NAME="dtu-%4m.profraw"
+    cargo llvm-cov --workspace --exclude dtu-benches --all-features --summary-only --json --output-path target/coverage.json \
+        --fail-under-lines 80 -- --quiet > target/coverage.log 2>&1 || { tail -n 60 target/coverage.log; exit 1; }
+    python3 -c 'import json; total = json.load(open("target/coverage.json"))["data"][0]["totals"]["lines"]; \
+        print("coverage: %.1f %% of %d lines" % (total["percent"], total["count"]))'
+    # Instrumented, it is of no use for another step.
+    rm -rf target/llvm-cov-target
+
+# The page in a headless Chromium, against a gateway and against a fleet of ten thousand rows.
+page:
+    cargo build --package dtu-cli
+    python3 dtu-cli/tests/page/run.py
+
+# The static binary, and the image with it where buildah is. Ends in target/image.
+image tag="dtu:latest":
+    deploy/container/image.sh {{ tag }}
+
+# Chart, alerts, dashboard, unit and image: that each is valid, and does what the documents say.
+deploy: image
+    promtool check rules deploy/prometheus/dtu.rules.yml
+    promtool check config --syntax-only deploy/prometheus/prometheus.yml
+    promtool test rules deploy/prometheus/dtu.rules.test.yml
+    python3 deploy/checks/metrics.py
+    DTU=target/image/context/rootfs/dtu python3 deploy/checks/chart.py
+    deploy/checks/unit.sh
+    python3 deploy/container/prove.py
+
+# Node loss, sink loss and a slow network, played with real processes on loopback; `just drill long` for longer.
+drill length="short": image
+    python3 deploy/drill/drill.py --{{ length }} --dtu target/image/context/rootfs/dtu
 
 # Every bench once: that it runs and that all contestants agree.
 bench-quick:

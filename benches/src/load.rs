@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Devices that share a source address. Far below the number of ephemeral ports.
 const DEVICES_PER_ADDRESS: usize = 100;
 
+/// The nonce of every PING.
+const NONCE: u64 = 0x5A5A_5A5A;
+
 /// Bytes that a device asks for in one read. An ACK has 15.
 const READ: usize = 1024;
 
@@ -197,6 +200,37 @@ impl Registered {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends a PING.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not take all of it at once, or the connection is over.
+    pub fn ping(&self) -> io::Result<()> {
+        let mut frame = Vec::with_capacity(32);
+        Native::new().encode_to(&Message::Ping { nonce: NONCE }, &mut frame).map_err(io::Error::other)?;
+        let taken = self.stream.try_write(&frame)?;
+        if taken == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    /// Takes the PONG, which has come meanwhile, and nothing else with it.
+    ///
+    /// # Errors
+    ///
+    /// When something else came, or nothing.
+    pub fn take_pong(&self) -> io::Result<()> {
+        let (mut heard, mut pongs) = ([0; 128], 0);
+        let count = self.stream.try_read(&mut heard)?;
+        let came = heard.get(..count).unwrap_or_default();
+        let covered = Native::new().walk(came, |step| {
+            if let Step::Frame(frame) = step
+                && let Ok(Message::Pong { nonce: NONCE }) = Message::decode(frame.payload())
+            {
+                pongs += 1;
+            }
+        });
+        if (pongs, covered) == (1, count) { Ok(()) } else { Err(io::Error::other(format!("no PONG: {came:?}"))) }
     }
 
     /// Sends the tape, at most a window ahead of the acknowledgements.

@@ -8,7 +8,9 @@ use core::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
 use tokio::runtime::{Builder, Runtime};
 
 /// What a program that starts servers calls itself with, followed by the server's name.
@@ -60,6 +62,33 @@ impl ServerProcess {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let address = line.trim_end().parse().map_err(|_| fail("server said where it listens", &line))?;
+        Ok(Self { child, address, _stdin: stdin })
+    }
+
+    /// Runs `dtu serve` of the program at `path` with as many connections as descriptors allow, and with its events going nowhere.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub fn start_gateway(path: &Path) -> io::Result<Self> {
+        let mut command = Command::new(path);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--max-connections", "65536"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (stdin, stderr) = child.stdin.take().zip(child.stderr.take()).expect("both are piped");
+        let mut lines = BufReader::new(stderr).lines();
+        let mut said = String::new();
+        let address = loop {
+            let Some(line) = lines.next().transpose()? else {
+                return Err(fail("the gateway said where it listens", &said));
+            };
+            if let Some(address) = line.split_once("listening on ").and_then(|(_, address)| address.parse().ok()) {
+                break address;
+            }
+            said.push_str(&line);
+        };
+        // What it says from now on must not stop it.
+        thread::spawn(move || lines.for_each(drop));
         Ok(Self { child, address, _stdin: stdin })
     }
 

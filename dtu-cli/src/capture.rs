@@ -19,7 +19,7 @@ mod settings;
 
 pub(crate) use settings::CaptureSettings;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use core::time::Duration;
 use dtu_net::driver::tap::Tap;
 use files::Files;
@@ -49,7 +49,9 @@ impl Capture {
     ///
     /// The field of the settings that cannot be, or the directory.
     pub(crate) fn start(settings: &CaptureSettings) -> anyhow::Result<Self> {
-        settings.check()?;
+        if let Some((key, text)) = settings.mistake() {
+            bail!("{key}: {text}");
+        }
         let dir = settings.dir.display();
         let files = Files::open(settings).with_context(|| format!("cannot capture in {dir}"))?;
         let (queue, waiting) = Queue::new(settings.queue.0);

@@ -4,10 +4,14 @@ mod address;
 mod capture;
 mod chaos;
 mod completions;
+mod config;
 mod connect;
 mod decode;
 mod demo;
 mod framings;
+mod gateway;
+mod log;
+mod nats;
 mod progress;
 mod replay;
 mod request;
@@ -36,6 +40,7 @@ enum Command {
     Decode(decode::Args),
     Framings(framings::Args),
     Serve(serve::Args),
+    Config(config::Args),
     Connect(connect::Args),
     Demo(demo::Args),
     Chaos(chaos::Args),
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         Command::Decode(args) => decode::run(&args),
         Command::Framings(args) => framings::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Chaos(args) => chaos::run(&args),
@@ -60,7 +66,7 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         // One line: the causes are joined, and no backtrace.
-        eprintln!("dtu: {error:#}");
+        log::fail(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }

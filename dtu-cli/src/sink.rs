@@ -1,12 +1,32 @@
 //! Sinks: where what devices send is kept for good. A device's DATA is acknowledged when every sink has it.
 
 mod batch;
+mod books;
+pub(crate) mod file;
+mod keeper;
 mod mqtt;
+mod nats;
+mod queue;
+mod stdout;
+mod steady;
+mod worker;
 
 pub(crate) use batch::{Batch, Key, Record};
+pub(crate) use books::Books;
+pub(crate) use file::{FileSettings, FileSink};
+pub(crate) use keeper::start;
+pub(crate) use mqtt::{Mqtt, MqttSettings};
+pub(crate) use nats::{NatsSink, NatsSinkSettings};
+pub(crate) use queue::{HAND_OVER, Item, Queue};
+pub(crate) use stdout::StdoutSink;
 
 use core::fmt;
 use core::pin::Pin;
+
+/// Says what became of a sink, for people.
+fn say(text: impl fmt::Display) {
+    eprintln!("dtu: {text}");
+}
 
 /// What a sink's work comes to.
 pub(crate) type Storing<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>;

@@ -6,8 +6,18 @@ use toml::de::{DeTable, DeValue, Error};
 
 /// What could not be read of `text`, as far as there are such: the line, the key with those around it, and the reason.
 pub(crate) fn one_line(text: &str, error: &Error) -> String {
+    match located(text, error) {
+        (None, _, message) => message,
+        // Some messages name the key themselves.
+        (Some(line), key, message) if key.is_empty() || message.starts_with(&key) => format!("line {line}: {message}"),
+        (Some(line), key, message) => format!("line {line}: {key}: {message}"),
+    }
+}
+
+/// The same in parts: the line, the key, which may be empty, and the reason.
+pub(crate) fn located(text: &str, error: &Error) -> (Option<usize>, String, String) {
     let message = in_words(error.message().split_whitespace().collect::<Vec<_>>().join(" "));
-    let Some(span) = error.span() else { return message };
+    let Some(span) = error.span() else { return (None, String::new(), message) };
     let mut path = Vec::new();
     match DeTable::parse(text) {
         Ok(table) => keys_to(table.get_ref(), &span, &mut path),
@@ -15,13 +25,7 @@ pub(crate) fn one_line(text: &str, error: &Error) -> String {
         Err(_) if message == "duplicate key" => path.extend(text.get(span.clone()).map(str::to_owned)),
         Err(_) => {}
     }
-    let (line, key) = (line(text, span.start), path.join("."));
-    // Some messages name the key themselves.
-    if key.is_empty() || message.starts_with(&key) {
-        format!("line {line}: {message}")
-    } else {
-        format!("line {line}: {key}: {message}")
-    }
+    (Some(line(text, span.start)), path.join("."), message)
 }
 
 /// The message without the name of a type for what a number should be.

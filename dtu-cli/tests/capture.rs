@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use support::peer::{Peer, data, register};
-use support::{PATIENCE, Process, Serve, connect, dtu, fails_with_one_line, write_private};
+use support::{PATIENCE, Process, Serve, connect, dtu, write_private};
 use tempfile::TempDir;
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -52,7 +52,9 @@ fn by_tshark(file: &Path, filter: &str, fields: &[&str]) -> Vec<String> {
     let home = TempDir::new().unwrap();
     let mut command = tshark::over(file, home.path());
     command.args(["-Y", filter, "-T", "fields"]);
-    fields.iter().for_each(|field| drop(command.args(["-e", field])));
+    for field in fields {
+        command.args(["-e", field]);
+    }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -267,7 +269,11 @@ fn a_full_disk_ends_the_capture_and_never_the_gateway() {
 fn a_directory_that_cannot_be_is_told_before_anything_listens() {
     let dir = TempDir::new().unwrap();
     let file = write_private(dir.path(), "file", "");
-    fails_with_one_line(&mut dtu(&["serve", "--listen", "127.0.0.1:0", "--capture", &file]), "cannot capture in");
+    let mut command = dtu(&["serve", "--listen", "127.0.0.1:0", "--capture", &file]);
+    let (status, said) = Process::spawn(command.stdout(Stdio::null())).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(said.last().is_some_and(|line| line.contains("cannot capture in")), "{said:?}");
+    assert!(said.iter().all(|line| !line.contains("listening")), "{said:?}");
 }
 
 #[test]

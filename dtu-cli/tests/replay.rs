@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::thread;
 use support::{PATIENCE, Process, dtu, fails_with_one_line, lines, listening};
@@ -42,7 +42,7 @@ fn written(dir: &TempDir, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn replay(file: &PathBuf, addr: &str, args: &[&str]) -> Output {
+fn replay(file: &Path, addr: &str, args: &[&str]) -> Output {
     dtu(&["replay", file.to_str().unwrap(), addr, "--json"]).args(args).output().unwrap()
 }
 

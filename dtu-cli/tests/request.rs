@@ -302,7 +302,7 @@ fn bad_arguments_are_told() {
         command
     };
     fails_with_one_line(&mut units("nonsense", "127.0.0.1:0"), "it is none of plain, prefix, ddp");
-    fails_with_one_line(&mut units("plain", "0.0.0.0:0"), "--control 0.0.0.0:0: it has to be a loopback address");
+    fails_with_one_line(&mut units("plain", "0.0.0.0:0"), "control 0.0.0.0:0: it has to be a loopback address");
     let directory = tempfile::tempdir().unwrap();
     let path =
         support::write_private(directory.path(), "p.toml", "framing = 'x'\nregistration = { pattern = '{id:digit}' }");

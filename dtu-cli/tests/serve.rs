@@ -23,6 +23,8 @@ fn a_session_is_printed_and_answered() {
     assert_eq!(welcome[..7], [kind::WELCOME, 0, 0, 0x1B, 0x58, 0, 5], "7000 ms and a window of 5");
     let connected = serve.event();
     assert_eq!((&connected["event"], &connected["device"]), (&"connected".into(), &"meter-7".into()));
+    let time = connected["time"].as_str().unwrap();
+    assert!(time.len() == "2026-11-25T19:05:32.042Z".len() && time.ends_with('Z'), "{time}");
     let resumed = &connected["resumed"];
     assert_eq!((&resumed["receiving"], &resumed["sending"]), (&false.into(), &false.into()));
 

@@ -9,7 +9,7 @@ use crate::failover::{Failover, MOVE, Plan, Probe, Verdict};
 use crate::heartbeat::{Pace, Silence};
 use crate::limits::{HEARTBEAT_MAX, HEARTBEAT_MIN, Limits, after};
 use crate::link::{Link, Role, sealed};
-use crate::outbox::Outbox;
+use crate::sending::Sending;
 use crate::state::Core;
 use crate::store::{Kept, OutboxStore};
 use crate::wire::{Carrier, Wire};
@@ -110,18 +110,18 @@ impl Link<Device> {
     /// 0, and the beginning of the random numbers in its delays.
     #[must_use]
     pub fn device(config: DeviceConfig, stream: u64, seed: u64, now: Instant) -> Self {
-        let outbox = Outbox::new(stream, config.limits.outbox);
+        let outbox = Sending::new(stream);
         Self::with_outbox(config, outbox, seed, now)
     }
 
     /// The same with an outbox that survives its process: it goes on with what the store kept.
     #[must_use]
     pub fn restored(config: DeviceConfig, kept: Kept, store: Box<dyn OutboxStore>, seed: u64, now: Instant) -> Self {
-        let outbox = Outbox::restored(kept, store, config.limits.outbox);
+        let outbox = Sending::restored(kept, store, config.limits.outbox);
         Self::with_outbox(config, outbox, seed, now)
     }
 
-    fn with_outbox(config: DeviceConfig, outbox: Outbox, seed: u64, now: Instant) -> Self {
+    fn with_outbox(config: DeviceConfig, outbox: Sending, seed: u64, now: Instant) -> Self {
         let DeviceConfig { id, token, key, backoff, limits, adaptive } = config;
         let role = Device {
             id,

@@ -249,6 +249,8 @@ pub struct LinkCounters {
     pub ledger: Ledger,
     /// Connections that were welcomed.
     pub connected: u64,
+    /// At a server: those of them that took the place of one that was not over.
+    pub replaced: u64,
     /// DATA delivered to the application, each number once.
     pub received: u64,
     /// Numbers that the peer said will not come.

@@ -81,9 +81,9 @@ impl Handshake {
         self.received = self.received.saturating_add(bytes.len());
         while !bytes.is_empty()
             && !matches!(self.stage, Stage::Refusing { .. } | Stage::Over)
-            && let Wire::Stream(deframer) = &mut self.wire
+            && let Wire::Stream(stream) = &mut self.wire
         {
-            let count = deframer.push(bytes);
+            let count = stream.push(bytes);
             bytes = bytes.get(count..).unwrap_or_default();
             self.drain(now);
             if count == 0 {
@@ -113,11 +113,11 @@ impl Handshake {
 
     fn drain(&mut self, now: Instant) {
         while matches!(self.stage, Stage::Opening | Stage::Proving { .. })
-            && let Wire::Stream(deframer) = &mut self.wire
+            && let Wire::Stream(stream) = &mut self.wire
         {
-            match deframer.next_step() {
+            match stream.next_step() {
                 Step::NeedMore { .. } => return,
-                Step::Skipped { .. } => {} // counted by the deframer, which the link takes over
+                Step::Skipped { .. } => {} // counted by the stream, which the link takes over
                 Step::Frame(frame) => {
                     let payload = frame.payload().to_vec();
                     match Message::decode(&payload) {

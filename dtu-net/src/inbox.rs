@@ -7,6 +7,7 @@
 //!         ledged     application                   not send
 //! ```
 
+use crate::early::Early;
 use crate::error::{CommitError, Violation};
 use crate::event::{Mark, Received};
 use crate::numbers::is_after;
@@ -30,12 +31,6 @@ pub(crate) enum Arrival {
     Repeated,
 }
 
-#[derive(Debug)]
-struct Early {
-    channel: u8,
-    body: Bytes,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     /// The peer's stream; 0 before there is one.
@@ -48,9 +43,8 @@ pub(crate) struct Inbox {
     committed: u32,
     /// Something is to be acknowledged, or was and has to be again.
     ack_due: bool,
-    /// What came out of order on datagrams: the first place is for the number after the awaited one.
-    early: VecDeque<Option<Early>>,
-    early_bytes: usize,
+    /// What came out of order on datagrams, while there is some.
+    early: Option<Box<Early>>,
     /// What waits for the application.
     queue: VecDeque<Received>,
     queue_bytes: usize,
@@ -73,7 +67,7 @@ impl Inbox {
             return true;
         }
         (self.stream, self.contiguous, self.taken, self.committed) = (stream, send_base, send_base, send_base);
-        self.forget_early();
+        self.early = None;
         self.ack_due = false;
         false
     }
@@ -108,24 +102,14 @@ impl Inbox {
         }
         if seq == self.contiguous {
             self.deliver(channel, Bytes::copy_from_slice(body));
-            if !self.early.is_empty() {
-                self.deliver_early();
-            }
+            self.deliver_early();
             return Ok(Arrival::Delivered);
         }
         if ordered {
             return Err(Violation::Gap { expected: self.contiguous, seq });
         }
         let place = usize::try_from(seq.wrapping_sub(self.contiguous)).unwrap_or(usize::MAX).saturating_sub(1);
-        if self.early.len() <= place {
-            self.early.resize_with(place.saturating_add(1), || None);
-        }
-        let repeated = self.early.get_mut(place).is_none_or(|early| {
-            let repeated = early.is_some();
-            early.get_or_insert_with(|| Early { channel, body: Bytes::copy_from_slice(body) });
-            repeated
-        });
-        self.early_bytes += if repeated { 0 } else { body.len() };
+        let repeated = self.early.get_or_insert_default().put(place, channel, body);
         Ok(Arrival::Early { repeated })
     }
 
@@ -144,14 +128,10 @@ impl Inbox {
     /// Delivers what has waited for the number that just came.
     fn deliver_early(&mut self) {
         // The place in front is that of the awaited number, since the one before it was delivered.
-        while let Some(place) = self.early.pop_front() {
-            let Some(Early { channel, body }) = place else { break };
-            self.early_bytes -= body.len();
+        while let Some((channel, body)) = self.early.as_mut().and_then(|early| early.next()) {
             self.deliver(channel, body);
         }
-        if self.early.is_empty() {
-            self.early = VecDeque::new();
-        }
+        self.early.take_if(|early| early.is_empty());
     }
 
     /// The numbers below `next` will not come, also those of them that came early. What was delivered stays.
@@ -173,21 +153,10 @@ impl Inbox {
         }
         self.contiguous = next;
         // What came early is moved to its new place; what stands inside the hole was given up by the peer.
-        for place in self.early.drain(..self.early.len().min(usize::try_from(count).unwrap_or(usize::MAX) - 1)) {
-            self.early_bytes -= place.map_or(0, |early| early.body.len());
+        if let Some(early) = &mut self.early {
+            early.skip(usize::try_from(count).unwrap_or(usize::MAX) - 1);
         }
-        if let Some(first) = self.early.pop_front()
-            && let Some(Early { channel, body }) = first
-        {
-            self.early_bytes -= body.len();
-            self.deliver(channel, body);
-            self.deliver_early();
-        }
-    }
-
-    fn forget_early(&mut self) {
-        self.early = VecDeque::new();
-        self.early_bytes = 0;
+        self.deliver_early();
     }
 
     /// What the application gets next.
@@ -222,16 +191,19 @@ impl Inbox {
 
     /// Whether a datagram's DATA is taken: within `limit` bytes of what waits for the application and of what came early, or
     /// when it is the one that all of these wait for. A repeat takes no room, and its sender waits for the acknowledgement.
-    pub(crate) const fn has_room_for(&self, seq: u32, limit: usize) -> bool {
+    pub(crate) fn has_room_for(&self, seq: u32, limit: usize) -> bool {
         let awaited = seq == self.contiguous;
         is_after(self.contiguous, seq)
-            || self.queue_bytes < limit && (awaited || self.queue_bytes + self.early_bytes < limit)
+            || self.queue_bytes < limit && (awaited || self.queue_bytes + self.early_bytes() < limit)
     }
 
     /// The memory it holds, in bytes.
     pub(crate) fn memory(&self) -> usize {
-        let places = self.early.len().saturating_mul(mem::size_of::<Option<Early>>());
-        self.queue_bytes.saturating_add(self.early_bytes).saturating_add(places)
+        self.queue_bytes.saturating_add(self.early.as_ref().map_or(0, |early| early.memory()))
+    }
+
+    fn early_bytes(&self) -> usize {
+        self.early.as_ref().map_or(0, |early| early.bytes())
     }
 
     /// Takes the application's word; an older one changes nothing.

@@ -18,19 +18,21 @@ pub mod adaptive;
 pub mod auth;
 pub mod backoff;
 pub mod breaker;
+mod byte_stream;
 pub mod controller;
 mod device;
 pub mod dial;
 pub mod door;
 #[cfg(feature = "tokio")]
 pub mod driver;
+pub mod early;
 mod error;
 mod event;
 pub mod failover;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod handshake;
+mod handshake;
 mod heartbeat;
 mod inbox;
 pub mod keys;
@@ -40,9 +42,11 @@ pub mod link;
 mod numbers;
 mod outbox;
 pub mod policy;
+mod pongs;
 pub mod retry;
 mod role;
 pub mod rtt;
+mod sending;
 mod server;
 mod state;
 mod step;

@@ -94,7 +94,9 @@ impl<R: Role> Link<R> {
                 Timer::InterByte | Timer::Frame if !self.core.wants_bytes() => {
                     // The rest of the candidate waits in the transport, unread.
                     self.core.heartbeat.heard(now);
-                    self.core.candidate_since = Some(now);
+                    if let Some(Wire::Stream(stream)) = &mut self.wire {
+                        stream.restart_candidate(now);
+                    }
                     Ok(())
                 }
                 Timer::InterByte | Timer::Frame => {
@@ -190,7 +192,7 @@ impl<R: Role> Link<R> {
         if let Some(wire) = &self.wire {
             if wire.buffered() > 0 {
                 consider(after(core.heartbeat.last_heard(), core.limits.inter_byte), Timer::InterByte);
-                if let Some(since) = core.candidate_since {
+                if let Some(since) = wire.candidate_since() {
                     consider(after(since, core.limits.frame), Timer::Frame);
                 }
             }
@@ -224,13 +226,14 @@ impl<R: Role> Link<R> {
         if self.core.closing.is_some() || self.core.state == State::Closed {
             return Err(SendError::Closed);
         }
-        self.core.outbox.push(outgoing, &mut self.core.events)
+        let Core { limits, outbox, events, .. } = &mut self.core;
+        outbox.push(outgoing, &limits.outbox, events)
     }
 
     /// Whether the outbox has room for a body of `length` bytes.
     #[must_use]
     pub fn has_room(&self, length: usize) -> bool {
-        self.core.outbox.has_room(length)
+        self.core.outbox.has_room(length, &self.core.limits.outbox)
     }
 
     /// Takes responsibility for everything before `mark`: it is acknowledged. An earlier mark changes nothing.
@@ -312,7 +315,7 @@ impl<R: Role> Link<R> {
     #[must_use]
     pub fn counters(&self) -> LinkCounters {
         let line = match &self.wire {
-            Some(Wire::Stream(deframer)) => Some(deframer.counters()),
+            Some(Wire::Stream(stream)) => Some(stream.counters()),
             Some(Wire::Datagrams { .. }) | None => None,
         };
         self.core.counters(line)
@@ -334,8 +337,8 @@ impl<R: Role> Link<R> {
     pub(crate) fn drain(&mut self, now: Instant, mut bytes: &[u8]) {
         let mut progress = false;
         loop {
-            let Some(Wire::Stream(deframer)) = &mut self.wire else { return };
-            let (count, step) = deframer.next_step_from(bytes);
+            let Some(Wire::Stream(stream)) = &mut self.wire else { return };
+            let (count, step) = stream.next_step_from(bytes);
             let taken = match step {
                 Step::NeedMore { .. } => break,
                 Step::Frame(_) | Step::Skipped { .. } => self.core.handle_step(&mut self.role, now, step),
@@ -344,17 +347,15 @@ impl<R: Role> Link<R> {
             progress = true;
             self.settle(now, taken);
         }
-        let waits = self.wire.as_ref().is_some_and(|wire| wire.buffered() > 0);
-        self.core.candidate_since = match self.core.candidate_since {
-            Some(since) if waits && !progress => Some(since),
-            _ => waits.then_some(now),
-        };
+        if let Some(Wire::Stream(stream)) = &mut self.wire {
+            stream.settle(now, progress);
+        }
     }
 
     /// Gives up every candidate that waits; the line fell silent or ended.
     fn abandon(&mut self, now: Instant) {
-        while let Some(Wire::Stream(deframer)) = &mut self.wire
-            && let Some(step) = deframer.abandon_candidate()
+        while let Some(Wire::Stream(stream)) = &mut self.wire
+            && let Some(step) = stream.abandon_candidate()
         {
             let taken = self.core.handle_step(&mut self.role, now, step);
             self.settle(now, taken);
@@ -415,8 +416,8 @@ impl<R: Role> Link<R> {
 
     /// The connection is over. The role says what follows.
     pub(crate) fn lose(&mut self, now: Instant, cause: Cause, reason: &str) {
-        if let Some(Wire::Stream(deframer)) = self.wire.take() {
-            self.core.keep_line(deframer.counters());
+        if let Some(Wire::Stream(stream)) = self.wire.take() {
+            self.core.keep_line(stream.counters());
         }
         if self.core.state == State::Closed {
             return;
@@ -442,8 +443,8 @@ impl<R: Role> Link<R> {
         if let Some(wire) = &self.wire {
             self.core.say_close(wire, code, &reason);
         }
-        if let Some(Wire::Stream(deframer)) = self.wire.take() {
-            self.core.keep_line(deframer.counters());
+        if let Some(Wire::Stream(stream)) = self.wire.take() {
+            self.core.keep_line(stream.counters());
         }
         self.core.change(now, State::Closed, Some(Cause::Closed(code)), "");
         self.core.outbox.abandon(&mut self.core.events);

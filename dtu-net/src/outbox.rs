@@ -70,7 +70,6 @@ pub(crate) enum Next<'a> {
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    stream: u64,
     /// Everything below is taken by the peer, by its own word.
     acked: u32,
     /// The first number without an outcome: that of the first entry.
@@ -98,9 +97,8 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(stream: u64, limits: OutboxLimits) -> Self {
+    pub(crate) fn new(limits: OutboxLimits) -> Self {
         Self {
-            stream,
             acked: 0,
             base: 0,
             cursor: 0,
@@ -121,7 +119,7 @@ impl Outbox {
 
     /// Goes on with what a store kept. Any of it may have been sent.
     pub(crate) fn restored(kept: Kept, store: Box<dyn OutboxStore>, limits: OutboxLimits) -> Self {
-        let mut outbox = Self::new(kept.stream, limits);
+        let mut outbox = Self::new(limits);
         (outbox.acked, outbox.base, outbox.cursor, outbox.highest) = (kept.base, kept.base, kept.base, kept.next);
         let mut data = kept.data.into_iter().peekable();
         let mut seq = kept.base;
@@ -138,10 +136,6 @@ impl Outbox {
         outbox.store = Some(store);
         outbox.trim();
         outbox
-    }
-
-    pub(crate) const fn stream(&self) -> u64 {
-        self.stream
     }
 
     /// The first number that has no outcome, for the resume fields of a connection. A peer that does not remember this

@@ -5,7 +5,7 @@ use crate::event::{Epoch, State, Timer};
 use crate::handshake::Handshake;
 use crate::limits::Limits;
 use crate::link::{Link, Role, sealed};
-use crate::outbox::Outbox;
+use crate::sending::Sending;
 use crate::state::Core;
 use crate::wire::Wire;
 use core::mem;
@@ -17,8 +17,8 @@ use std::time::Instant;
 /// The server's role in a [`Link`].
 #[derive(Debug)]
 pub struct Server {
-    /// What WELCOME says of the streams on this connection.
-    resume: Option<Resume>,
+    /// What WELCOME says of the streams on this connection, as long as it may have to leave.
+    resume: Option<Box<Resume>>,
     welcome_due: bool,
     /// Since when the device has been away.
     away_since: Instant,
@@ -60,9 +60,8 @@ impl Link<Server> {
     /// ```
     #[must_use]
     pub fn server(limits: Arc<Limits>, stream: u64, now: Instant) -> Self {
-        let outbox = Outbox::new(stream, limits.outbox);
         let role = Server { resume: None, welcome_due: false, away_since: now };
-        Self { wire: None, core: Core::new(limits, outbox, now), role }
+        Self { wire: None, core: Core::new(limits, Sending::new(stream), now), role }
     }
 
     /// Lets the device in whose REGISTER the handshake took: WELCOME goes out, and what follows REGISTER is taken. An older
@@ -87,10 +86,17 @@ impl Link<Server> {
         ours.send_base = self.core.outbox.say_base();
         // WELCOME says it; and where CLOSE takes its place, nothing goes before that.
         let _said = self.core.inbox.take_acknowledgement();
-        (self.role.resume, self.role.welcome_due) = (Some(ours), true);
+        (self.role.resume, self.role.welcome_due) = (Some(Box::new(ours)), true);
         self.settle(now, resumed.map(|_| ()).map_err(Cause::Violation));
         self.drain(now, &[]);
         Some(self.core.epoch)
+    }
+
+    /// When the last byte came, on the connection of now or on the last one; `None` before the first. While
+    /// [`wants_bytes`](Self::wants_bytes) is false nothing is read, and the time goes on.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<Instant> {
+        (self.core.epoch != Epoch::default()).then(|| self.core.heartbeat.last_heard())
     }
 
     /// A newer connection takes the place of the one there is.
@@ -100,6 +106,7 @@ impl Link<Server> {
             if !wire.is_named_as(newer) {
                 self.core.say_close(wire, CloseCode::REPLACED, "");
             }
+            self.core.replaced = self.core.replaced.saturating_add(1);
             self.lose(now, Cause::Replaced, "");
         }
     }
@@ -124,7 +131,13 @@ impl sealed::Role for Server {
 
     fn transmit(&mut self, core: &mut Core, _: Instant, wire: &Wire, out: &mut Vec<u8>) -> bool {
         let due = mem::take(&mut self.welcome_due);
-        let Some(resume) = self.resume.filter(|_| due) else { return false };
+        if !due {
+            return false;
+        }
+        // On datagrams it may be lost, and then it leaves once more.
+        let resume =
+            if wire.is_ordered() { self.resume.take().map(|resume| *resume) } else { self.resume.as_deref().copied() };
+        let Some(resume) = resume else { return false };
         let heartbeat_ms = u32::try_from(core.limits.heartbeat.as_millis()).unwrap_or(u32::MAX);
         wire.encode(&Message::Welcome(Welcome { heartbeat_ms, window: core.limits.window, resume }), out);
         true

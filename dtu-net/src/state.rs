@@ -5,7 +5,9 @@ use crate::event::{Epoch, Event, LinkCounters, Resumption, State, StateChange};
 use crate::heartbeat::Heartbeat;
 use crate::inbox::{Arrival, Inbox};
 use crate::limits::Limits;
-use crate::outbox::{Next, Outbox};
+use crate::outbox::Next;
+use crate::pongs::Pongs;
+use crate::sending::Sending;
 use crate::wire::Wire;
 use core::mem;
 use dtu_proto::Message;
@@ -14,9 +16,6 @@ use dtu_proto::message::{Close, CloseCode, Data, Reason, Resume};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// PONGs that may wait to leave. Of more the newest are kept: a peer that asks so often reads only the last answer.
-const PONGS: usize = 8;
 
 /// Bytes that leave in one piece on a stream, and one frame more.
 const TRANSMIT: usize = 16 * 1024;
@@ -42,7 +41,7 @@ pub struct Core {
     pub(crate) limits: Arc<Limits>,
     pub(crate) state: State,
     pub(crate) epoch: Epoch,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: Sending,
     pub(crate) inbox: Inbox,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) closing: Option<Box<Closing>>,
@@ -52,21 +51,20 @@ pub struct Core {
     /// What the peer's CLOSE or REFUSE says for people, until the change of state tells it.
     pub(crate) peer_reason: Box<str>,
     /// Answers that wait to leave.
-    pongs: VecDeque<u64>,
+    pongs: Pongs,
     /// A question of this side waits to leave.
     ping_due: bool,
     /// The last words of a connection that is over, each as long as it takes to send them.
     farewell: Option<Box<Farewell>>,
-    /// Since when the buffer has held a candidate that is not whole.
-    pub(crate) candidate_since: Option<Instant>,
     /// What the deframer of the connection before has counted.
     line: Option<Box<Counters>>,
-    connected: u64,
+    connected: u32,
+    pub(crate) replaced: u32,
     repeated: u64,
 }
 
 impl Core {
-    pub(crate) fn new(limits: Arc<Limits>, outbox: Outbox, now: Instant) -> Self {
+    pub(crate) fn new(limits: Arc<Limits>, outbox: Sending, now: Instant) -> Self {
         Self {
             limits,
             state: State::Disconnected,
@@ -78,12 +76,12 @@ impl Core {
             is_ending: false,
             events: VecDeque::new(),
             peer_reason: Box::default(),
-            pongs: VecDeque::new(),
+            pongs: Pongs::default(),
             ping_due: false,
             farewell: None,
-            candidate_since: None,
             line: None,
             connected: 0,
+            replaced: 0,
             repeated: 0,
         }
     }
@@ -106,14 +104,13 @@ impl Core {
     /// A connection begins, on which nothing has been said.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.heartbeat = Heartbeat::new(now);
-        self.pongs.clear();
+        self.pongs = Pongs::default();
         self.ping_due = false;
         self.is_ending = false;
-        self.candidate_since = None;
     }
 
     /// What this side says of the streams when it opens a connection.
-    pub(crate) const fn resume_fields(&mut self) -> Resume {
+    pub(crate) fn resume_fields(&mut self) -> Resume {
         Resume {
             stream: self.outbox.stream(),
             send_base: self.outbox.say_base(),
@@ -129,10 +126,10 @@ impl Core {
         }
         let sending = theirs.peer_stream == self.outbox.stream();
         //= spec/session.md#S-13
-        self.outbox.rewind(sending.then_some(theirs.receive_next), &mut self.events)?;
+        self.outbox.rewind(sending.then_some(theirs.receive_next), &self.limits.outbox, &mut self.events)?;
         let receiving = self.inbox.resume(theirs.stream, theirs.send_base);
         let resumption = Resumption { receiving, sending };
-        self.connected += 1;
+        self.connected = self.connected.saturating_add(1);
         self.change(now, State::Connected, None, "");
         self.events.push_back(Event::Resumed(resumption));
         // On datagrams the time to the first repeat is taken from the round trip.
@@ -158,10 +155,7 @@ impl Core {
                 if self.heartbeat.asked(now, &self.limits) {
                     return Err(Some(Violation::PingFlood { limit: self.limits.pings }));
                 }
-                if self.pongs.len() == PONGS {
-                    self.pongs.pop_front();
-                }
-                self.pongs.push_back(*nonce);
+                self.pongs.push(*nonce);
             }
             Message::Pong { nonce } => self.heartbeat.answered(now, *nonce),
             Message::Skip { next } => self.inbox.skip(*next),
@@ -204,7 +198,7 @@ impl Core {
 
     /// Appends what is to leave next on a connected link: one frame. Returns whether there was one.
     pub(crate) fn transmit(&mut self, now: Instant, wire: &Wire, out: &mut Vec<u8>) -> bool {
-        if let Some(nonce) = self.pongs.pop_front() {
+        if let Some(nonce) = self.pongs.pop() {
             wire.encode(&Message::Pong { nonce }, out);
         } else if mem::take(&mut self.ping_due) {
             wire.encode(&Message::Ping { nonce: self.heartbeat.ask(now) }, out);
@@ -269,17 +263,18 @@ impl Core {
     }
 
     /// What the deframer of a connection that is over has counted.
-    pub(crate) fn keep_line(&mut self, line: &Counters) {
-        self.line = Some(Box::new(*line));
+    pub(crate) fn keep_line(&mut self, line: Counters) {
+        self.line = Some(Box::new(line));
     }
 
-    pub(crate) fn counters(&self, line: Option<&Counters>) -> LinkCounters {
+    pub(crate) fn counters(&self, line: Option<Counters>) -> LinkCounters {
         let (received, skipped) = self.inbox.totals();
         LinkCounters {
             received,
             skipped,
-            line: line.or(self.line.as_deref()).copied().unwrap_or_default(),
-            connected: self.connected,
+            line: line.or(self.line.as_deref().copied()).unwrap_or_default(),
+            connected: self.connected.into(),
+            replaced: self.replaced.into(),
             ledger: self.outbox.ledger(),
             resent: self.outbox.resent(),
             repeated: self.repeated,

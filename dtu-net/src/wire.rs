@@ -1,8 +1,10 @@
 //! What carries frames: a stream of bytes, or datagrams of one frame each.
 
+use crate::byte_stream::ByteStream;
 use crate::limits::Limits;
 use dtu_proto::message::Datagram;
-use dtu_proto::{Deframer, Message, Native};
+use dtu_proto::{Message, Native};
+use std::time::Instant;
 
 /// What a connection carries frames on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,14 +17,14 @@ pub enum Carrier {
 
 #[derive(Debug)]
 pub enum Wire {
-    Stream(Deframer<Native, Vec<u8>>),
+    Stream(ByteStream),
     Datagrams { stream: u64 },
 }
 
 impl Wire {
     pub(crate) fn new(carrier: Carrier, stream: u64, limits: &Limits) -> Self {
         match carrier {
-            Carrier::Stream => Self::Stream(Deframer::new(Native::with_max_payload(limits.max_payload))),
+            Carrier::Stream => Self::Stream(ByteStream::new(Native::with_max_payload(limits.max_payload))),
             Carrier::Datagrams => Self::Datagrams { stream },
         }
     }
@@ -40,10 +42,18 @@ impl Wire {
     }
 
     /// The bytes of a candidate that is not whole.
-    pub(crate) const fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         match self {
-            Self::Stream(deframer) => deframer.buffered(),
+            Self::Stream(stream) => stream.buffered(),
             Self::Datagrams { .. } => 0,
+        }
+    }
+
+    /// Since when there has been such a candidate.
+    pub(crate) fn candidate_since(&self) -> Option<Instant> {
+        match self {
+            Self::Stream(stream) => stream.candidate_since(),
+            Self::Datagrams { .. } => None,
         }
     }
 

@@ -95,6 +95,29 @@ async fn a_device_that_trusts_the_ca_talks_to_the_server_in_both_directions() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_replaces_another_counts_in_every_clone_and_cuts_nobody_off() {
+    let (old, new) = (Ca::new("old"), Ca::new("new"));
+    let server = ServerTls::new(old.issue(&["dtu.example"], &[]).identity(), None).unwrap();
+    let serving = server.clone();
+    let client = |ca: &Ca| ClientTls::new(ca.pem().as_bytes(), "dtu.example", None).unwrap();
+    let (near, far) = shake(&serving, &client(&old)).await;
+    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+    let roots = new.pem();
+    let newer = ServerTls::new(new.issue(&["dtu.example"], &[]).identity(), Some(roots.as_bytes())).unwrap();
+    assert!(!serving.is_mutual());
+    server.replace(&newer);
+    assert!(serving.is_mutual());
+    assert!(shake(&serving, &client(&old)).await.1.is_err());
+    let device = new.issue(&["meter-7.example"], &[]);
+    let client = ClientTls::new(roots.as_bytes(), "dtu.example", Some(device.identity())).unwrap();
+    assert!(shake(&serving, &client).await.0.is_ok());
+    pass(&mut far, &mut near, b"as before").await;
+    // One that replaces itself stays as it is.
+    server.replace(&server);
+    assert!(server.is_mutual());
+}
+
+#[tokio::test]
 async fn a_server_is_known_by_its_address_as_well() {
     let ca = Ca::new("ca");
     let server = ServerTls::new(ca.issue(&["192.0.2.7"], &[]).identity(), None).unwrap();

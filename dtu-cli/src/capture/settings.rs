@@ -1,9 +1,8 @@
 //! `[capture]` of the settings.
 
 use crate::settings::units::Size;
-use anyhow::ensure;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The smallest file: every packet fits it.
 const MIN_FILE: u64 = 256 << 10;
@@ -53,18 +52,25 @@ impl CaptureSettings {
         Self { dir, max_file_size: file(), max_total_size: total(), snap_length: None, queue: queue() }
     }
 
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    /// The first key whose value makes no sense, and what is allowed.
+    pub(crate) fn mistake(&self) -> Option<(&'static str, String)> {
         let Self { max_file_size, max_total_size, snap_length, queue, .. } = self;
-        ensure!(max_file_size.0 >= MIN_FILE, "max_file_size is {max_file_size}, the least is {}", Size(MIN_FILE));
-        ensure!(
-            max_total_size.0 / 2 >= max_file_size.0,
-            "max_total_size is {max_total_size}, the least is twice max_file_size, which is {max_file_size}"
-        );
-        ensure!(queue.0 >= MIN_QUEUE, "queue is {queue}, the least is {}", Size(MIN_QUEUE));
-        if let Some(snap_length) = snap_length {
-            ensure!(snap_length.0 >= MIN_SNAP, "snap_length is {snap_length}, the least is {}", Size(MIN_SNAP));
+        if max_file_size.0 < MIN_FILE {
+            return Some(("max_file_size", format!("{max_file_size} is too small; the least is {}", Size(MIN_FILE))));
         }
-        Ok(())
+        if max_total_size.0 / 2 < max_file_size.0 {
+            let least = "the least is twice max_file_size, which is";
+            return Some(("max_total_size", format!("{max_total_size} is too small; {least} {max_file_size}")));
+        }
+        if queue.0 < MIN_QUEUE {
+            return Some(("queue", format!("{queue} is too small; the least is {}", Size(MIN_QUEUE))));
+        }
+        let snap_length = snap_length.filter(|snap_length| snap_length.0 < MIN_SNAP)?;
+        Some(("snap_length", format!("{snap_length} is too small; the least is {}", Size(MIN_SNAP))))
+    }
+
+    pub(crate) fn relative_to(&mut self, base: &Path) {
+        self.dir = base.join(&self.dir);
     }
 }
 
@@ -76,20 +82,20 @@ mod tests {
     fn a_directory_is_all_that_has_to_be_said() {
         let settings: CaptureSettings = toml::from_str("dir = 'x'").unwrap();
         assert_eq!(settings, CaptureSettings::new("x".into()));
-        settings.check().unwrap();
+        assert_eq!(settings.mistake(), None);
     }
 
     #[test]
     fn what_cannot_be_is_refused_by_its_key() {
-        for (line, part) in [
-            ("max_file_size = '1KiB'", "max_file_size is 1.0 KiB"),
-            ("max_total_size = '100MiB'", "twice max_file_size"),
-            ("queue = '1KiB'", "queue is"),
-            ("snap_length = '10B'", "snap_length is 10 B"),
+        for (line, key, part) in [
+            ("max_file_size = '1KiB'", "max_file_size", "the least is 256KiB"),
+            ("max_total_size = '100MiB'", "max_total_size", "twice max_file_size, which is 64MiB"),
+            ("queue = '1KiB'", "queue", "the least is 256KiB"),
+            ("snap_length = '10B'", "snap_length", "10B is too small; the least is 96B"),
         ] {
             let settings: CaptureSettings = toml::from_str(&format!("dir = 'x'\n{line}")).unwrap();
-            let said = settings.check().unwrap_err().to_string();
-            assert!(said.contains(part), "{said}");
+            let (found, said) = settings.mistake().unwrap();
+            assert!(found == key && said.contains(part), "{found}: {said}");
         }
     }
 }

@@ -54,6 +54,11 @@ pub(crate) struct Loaded {
     pub(crate) replies: Replies,
 }
 
+/// Whether there is a profile of this name.
+pub(crate) fn is_named(name: &str) -> bool {
+    NAMED.iter().any(|(known, _)| *known == name)
+}
+
 /// Loads the profile of this name, or else from this file.
 ///
 /// # Errors

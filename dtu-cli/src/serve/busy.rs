@@ -4,18 +4,18 @@ use core::time::Duration;
 use dtu_net::driver::{Bound, TurnedAway};
 
 /// How often it is told while there are more.
-pub(super) const EVERY: Duration = Duration::from_secs(10);
+pub(crate) const EVERY: Duration = Duration::from_secs(10);
 
 /// Tells on stderr when there are more than the last time.
 #[derive(Debug, Default)]
-pub(super) struct Busy {
+pub(crate) struct Busy {
     told: TurnedAway,
 }
 
 impl Busy {
-    pub(super) fn tell(&mut self, now: TurnedAway) {
+    pub(crate) fn tell(&mut self, now: TurnedAway) {
         if let Some(text) = text(self.told, now) {
-            eprintln!("{text}");
+            crate::log::fail(text);
         }
         self.told = now;
     }
@@ -24,7 +24,7 @@ impl Busy {
 /// `None` when there are no more than before.
 fn text(before: TurnedAway, now: TurnedAway) -> Option<String> {
     let more = now.total().checked_sub(before.total()).filter(|more| *more > 0)?;
-    let mut text = format!("dtu: {more} refused as busy:");
+    let mut text = format!("{more} refused as busy:");
     let by_bound = Bound::ALL.map(|bound| (bound.name(), now.by(bound).saturating_sub(before.by(bound))));
     for (place, (bound, count)) in by_bound.iter().filter(|(_, count)| *count > 0).enumerate() {
         text += &format!("{} {bound} {count}", if place == 0 { "" } else { "," });

@@ -2,7 +2,6 @@
 
 use super::units::Present;
 use crate::request::ask::{Answer, Ask, LINE_MAX, Outcome, put};
-use crate::request::profile::Replies;
 use anyhow::Context;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -29,15 +28,14 @@ pub(super) struct Control {
 
 struct Asked {
     present: Arc<Present>,
-    replies: Replies,
 }
 
 impl Control {
-    pub(super) async fn bind(addr: SocketAddr, present: Arc<Present>, replies: Replies) -> anyhow::Result<Self> {
+    pub(super) async fn bind(addr: SocketAddr, present: Arc<Present>) -> anyhow::Result<Self> {
         let listener =
-            TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for --control"))?;
+            TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for the control socket"))?;
         let local_addr = listener.local_addr().context("the control socket has no address")?;
-        Ok(Self { listener, local_addr, asked: Arc::new(Asked { present, replies }) })
+        Ok(Self { listener, local_addr, asked: Arc::new(Asked { present }) })
     }
 
     pub(super) const fn local_addr(&self) -> SocketAddr {
@@ -95,7 +93,7 @@ impl Asked {
 
     async fn ask(&self, ask: &Ask) -> Answer {
         match self.present.find(&ask.device) {
-            Some(session) => put(&session, self.replies, ask).await,
+            Some((session, replies)) => put(&session, replies, ask).await,
             None => Answer::failed(&ask.device, Outcome::UnknownDevice, "no such device has come"),
         }
     }

@@ -1,40 +1,137 @@
 //! Events as lines of JSON.
 
-use super::printer::Item;
+use super::data_line;
 use super::unit_line::UnitLine;
+use crate::sink::{Batch, Item, Key};
+use core::convert::Infallible;
 use dtu_net::driver::{LinkEvent, RefusedEvent};
 use dtu_net::{Cause, Event, Received, State};
-use dtu_proto::hex::Hex;
 use serde::{Serialize, Serializer};
-use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-/// Appends the line of `item`, if it has one.
-pub(super) fn append(item: &Item, out: &mut Vec<u8>) -> io::Result<()> {
-    if let Item::Unit(item) = item {
-        return UnitLine::of(item).map_or(Ok(()), |line| write(&line, out));
+/// Writes the lines of items. It remembers what the lines of a moment have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Renderer {
+    time: Time,
+    /// A device id as text of JSON.
+    device: Vec<u8>,
+}
+
+impl Renderer {
+    /// Appends the lines of an item that was handed over at `at`, if it has any.
+    pub(crate) fn append(&mut self, at: SystemTime, item: &Item, batch: &mut Batch) {
+        let time = self.time.text(at);
+        match item {
+            Item::Received { session, received } => {
+                data_line::text(session.device(), &mut self.device);
+                for received in received {
+                    Self::received(time, &self.device, session.device(), received, batch);
+                }
+            }
+            Item::Told(LinkEvent::Link { device, epoch, event }) => {
+                if let Some(line) = Line::link(device, epoch.number(), event) {
+                    push(Some(device), line.event(), time, &line, batch);
+                }
+            }
+            Item::Told(LinkEvent::Refused(refused)) => {
+                let line = Line::refused(refused);
+                push(refused.device.as_ref(), line.event(), time, &line, batch);
+            }
+            Item::Told(LinkEvent::AcceptFailed(_) | _) | Item::Flush(_) => {}
+            Item::Closed { session, change } => {
+                let counters = session.counters();
+                let line = Line::Closed {
+                    device: session.device(),
+                    epoch: change.epoch.number(),
+                    why: Why::new(change.cause.as_ref(), &change.reason),
+                    connections: counters.connected,
+                    data: counters.received,
+                    missing: counters.skipped,
+                    repeated: counters.repeated,
+                };
+                push(Some(session.device()), line.event(), time, &line, batch);
+            }
+            Item::Missed(events) => {
+                let line = Line::Missed { events: *events };
+                push(None, line.event(), time, &line, batch);
+            }
+            Item::Unit(item) => {
+                if let Some(line) = UnitLine::of(item) {
+                    push(item.device(), line.event(), time, &line, batch);
+                }
+            }
+        }
     }
-    Line::of(item).map_or(Ok(()), |line| write(&line, out))
+
+    /// What a device has sent. `text` is its id as text of JSON.
+    fn received(time: &str, text: &[u8], device: &Arc<str>, received: &Received, batch: &mut Batch) {
+        match received {
+            Received::Data { stream, seq, channel, body } => {
+                let key = Key { stream: *stream, seq: *seq };
+                let write = |out: &mut Vec<u8>| {
+                    data_line::append(out, time, text, key, *channel, body);
+                    Ok::<(), Infallible>(())
+                };
+                let Ok(()) = batch.push(Some(device), "data", Some(key), write);
+            }
+            Received::Skip { stream, from, next } => {
+                let line = Line::Skip { device, stream: StreamId(*stream), from: *from, next: *next };
+                push(Some(device), line.event(), time, &line, batch);
+            }
+        }
+    }
 }
 
-fn write(line: &impl Serialize, out: &mut Vec<u8>) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    out.write_all(b"\n")
+/// A moment as text: RFC 3339, UTC, milliseconds. Of neighbours in one millisecond only the first is written.
+#[derive(Debug)]
+struct Time {
+    /// The moment, in milliseconds since 1970.
+    millis: u128,
+    text: String,
 }
 
+impl Default for Time {
+    fn default() -> Self {
+        Self { millis: u128::MAX, text: String::new() }
+    }
+}
+
+impl Time {
+    fn text(&mut self, at: SystemTime) -> &str {
+        let millis = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        if millis != self.millis {
+            self.millis = millis;
+            self.text = humantime::format_rfc3339_millis(at.max(SystemTime::UNIX_EPOCH)).to_string();
+        }
+        &self.text
+    }
+}
+
+/// A line with what each begins with.
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+struct Stamped<'a, T> {
+    event: &'static str,
+    time: &'a str,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+fn push(device: Option<&Arc<str>>, event: &'static str, time: &str, fields: &impl Serialize, batch: &mut Batch) {
+    let line = Stamped { event, time, fields };
+    batch
+        .push(device, event, None, |out| serde_json::to_writer(out, &line))
+        .expect("a line is made of texts and numbers, and memory takes it");
+}
+
+/// All lines but those of DATA, which [`data_line`] writes.
+#[derive(Serialize)]
+#[serde(untagged)]
 enum Line<'a> {
     Connected {
         device: &'a str,
         epoch: u32,
         resumed: Resumed,
-    },
-    Data {
-        device: &'a str,
-        stream: StreamId,
-        seq: u32,
-        channel: u8,
-        body: Hex<'a>,
     },
     /// The peer's own word that numbers will not come.
     Skip {
@@ -108,38 +205,16 @@ impl Serialize for StreamId {
 }
 
 impl<'a> Line<'a> {
-    fn of(item: &'a Item) -> Option<Self> {
-        Some(match item {
-            Item::Received { session, received } => Self::received(session.device(), received),
-            Item::Told(LinkEvent::Link { device, epoch, event }) => {
-                return Self::link(device, epoch.number(), event);
-            }
-            Item::Told(LinkEvent::Refused(refused)) => Self::refused(refused),
-            Item::Told(LinkEvent::AcceptFailed(_) | _) | Item::Flush(_) | Item::Unit(_) => return None,
-            Item::Closed { session, change } => {
-                let counters = session.counters();
-                Self::Closed {
-                    device: session.device(),
-                    epoch: change.epoch.number(),
-                    why: Why::new(change.cause.as_ref(), &change.reason),
-                    connections: counters.connected,
-                    data: counters.received,
-                    missing: counters.skipped,
-                    repeated: counters.repeated,
-                }
-            }
-            Item::Missed(events) => Self::Missed { events: *events },
-        })
-    }
-
-    fn received(device: &'a str, received: &'a Received) -> Self {
-        match received {
-            Received::Data { stream, seq, channel, body } => {
-                Self::Data { device, stream: StreamId(*stream), seq: *seq, channel: *channel, body: Hex(body) }
-            }
-            Received::Skip { stream, from, next } => {
-                Self::Skip { device, stream: StreamId(*stream), from: *from, next: *next }
-            }
+    /// The name of the event.
+    const fn event(&self) -> &'static str {
+        match self {
+            Self::Connected { .. } => "connected",
+            Self::Skip { .. } => "skip",
+            Self::Skipped { .. } => "skipped",
+            Self::Disconnected { .. } => "disconnected",
+            Self::Closed { .. } => "closed",
+            Self::Refused { .. } => "refused",
+            Self::Missed { .. } => "missed",
         }
     }
 
@@ -173,5 +248,40 @@ impl<'a> Line<'a> {
             cause: refused.cause.name(),
             text: refused.cause.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    #[test]
+    fn time_is_utc_with_milliseconds_and_one_text_for_each_of_them() {
+        let at = |micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+        let mut time = Time::default();
+        assert_eq!(time.text(at(0)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(time.text(at(1_795_633_532_042_999)), "2026-11-25T19:05:32.042Z");
+        assert_eq!(time.text(at(1_795_633_532_043_000)), "2026-11-25T19:05:32.043Z");
+        assert_eq!(time.text(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn every_line_begins_with_its_event_and_its_time() {
+        let (mut batch, mut renderer) = (Batch::default(), Renderer::default());
+        renderer.append(SystemTime::UNIX_EPOCH, &Item::Missed(3), &mut batch);
+        let (record, line) = batch.records().next().unwrap();
+        assert_eq!((record.event, record.device.as_deref(), record.key), ("missed", None, None));
+        assert_eq!(line, br#"{"event":"missed","time":"1970-01-01T00:00:00.000Z","events":3}"#);
+    }
+
+    #[test]
+    fn a_line_with_a_reason_has_its_fields_in_their_order() {
+        let mut batch = Batch::default();
+        let why = Why { cause: "transport", text: "reset".into(), reason: "\"because\"" };
+        let line = Line::Disconnected { device: "m\u{e9}ter", epoch: 2, why };
+        push(Some(&Arc::from("m\u{e9}ter")), line.event(), "T", &line, &mut batch);
+        let expected = r#"{"event":"disconnected","time":"T","device":"méter","epoch":2,"cause":"transport","text":"reset","reason":"\"because\""}"#;
+        assert_eq!(batch.lines(), format!("{expected}\n").as_bytes());
     }
 }

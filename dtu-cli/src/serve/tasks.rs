@@ -1,19 +1,21 @@
-//! The tasks that feed the printer: one for each session, and one for the events of the server.
+//! The tasks that feed the sinks: one for each session, and one for the events of the server.
 
-use super::printer::Item;
+use crate::sink::{HAND_OVER, Item, Queue};
 use core::time::Duration;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_proto::message::CloseCode;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Hands over what the device of a session sends, until the session is closed. After `stopping` nothing more is taken;
-/// what was taken is printed and acknowledged, and then the session is closed.
-pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping: CancellationToken) {
+/// what was taken is kept and acknowledged, and then the session is closed.
+pub(crate) async fn carry(session: Session, queue: Queue, stopping: CancellationToken) {
     loop {
-        let received = tokio::select! {
-            received = session.recv() => received,
+        // Without room as long as nothing comes: most sessions are idle.
+        let mut received = Vec::new();
+        let count = tokio::select! {
+            count = session.recv_many(&mut received, HAND_OVER) => count,
             () = stopping.cancelled() => {
                 let (done, flushed) = oneshot::channel();
                 if queue.send(Item::Flush(done)).await.is_err() || flushed.await.is_err() {
@@ -23,8 +25,10 @@ pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping:
                 break;
             }
         };
-        let Some(received) = received else { break };
-        // A printer that is gone takes no responsibility: the session ends with this hand.
+        if count == 0 {
+            break;
+        }
+        // A keeper that is gone takes no responsibility: the session ends with this hand.
         if queue.send(Item::Received { session: session.clone(), received }).await.is_err() {
             return;
         }
@@ -34,11 +38,7 @@ pub(super) async fn carry(session: Session, queue: mpsc::Sender<Item>, stopping:
 }
 
 /// Hands over the events of a server until `ended`, and says how many of them were missed.
-pub(super) async fn tell(
-    mut events: broadcast::Receiver<LinkEvent>,
-    queue: mpsc::Sender<Item>,
-    ended: CancellationToken,
-) -> u64 {
+pub(crate) async fn tell(mut events: broadcast::Receiver<LinkEvent>, queue: Queue, ended: CancellationToken) -> u64 {
     let mut missed = 0;
     loop {
         let event = tokio::select! {

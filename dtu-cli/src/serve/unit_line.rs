@@ -8,14 +8,25 @@ use dtu_proto::hex::Hex;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Something of a transparent DTU to print.
-pub(super) enum UnitItem {
+/// Something of a transparent DTU to keep.
+pub(crate) enum UnitItem {
     Heard { device: Arc<str>, heard: Heard },
     Told(UnitEvent),
 }
 
+impl UnitItem {
+    /// Whose it is, where somebody said who he is.
+    pub(super) fn device(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Heard { device, .. } | Self::Told(UnitEvent::Session { device, .. }) => Some(device),
+            Self::Told(UnitEvent::Refused(refused)) => refused.device.as_ref(),
+            Self::Told(UnitEvent::AcceptFailed(_) | _) => None,
+        }
+    }
+}
+
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+#[serde(untagged)]
 pub(super) enum UnitLine<'a> {
     Identified {
         device: &'a str,
@@ -72,6 +83,21 @@ pub(super) enum UnitLine<'a> {
 }
 
 impl<'a> UnitLine<'a> {
+    /// The name of the event.
+    pub(super) const fn event(&self) -> &'static str {
+        match self {
+            Self::Identified { .. } => "identified",
+            Self::Frame { .. } => "frame",
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::Control { .. } => "control",
+            Self::Skipped { .. } => "skipped",
+            Self::Lost { .. } => "lost",
+            Self::Disconnected { .. } => "disconnected",
+            Self::Closed { .. } => "closed",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
     /// The line of `item`, if it has one.
     pub(super) fn of(item: &'a UnitItem) -> Option<Self> {
         Some(match item {

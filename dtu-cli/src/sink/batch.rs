@@ -6,7 +6,8 @@ use std::sync::Arc;
 /// Records with their lines of JSON, one behind the other in one buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    lines: Vec<u8>,
+    /// Shared with threads that write it, never while it is filled.
+    lines: Arc<Vec<u8>>,
     records: Vec<Record>,
 }
 
@@ -41,13 +42,15 @@ impl Batch {
         key: Option<Key>,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let start = self.lines.len();
-        if let Err(error) = write(&mut self.lines) {
-            self.lines.truncate(start);
+        // A thread whose answer nobody waits for may still hold the lines of an earlier batch: then it keeps them.
+        let lines = Arc::make_mut(&mut self.lines);
+        let start = lines.len();
+        if let Err(error) = write(lines) {
+            lines.truncate(start);
             return Err(error);
         }
-        let line = start..self.lines.len();
-        self.lines.push(b'\n');
+        let line = start..lines.len();
+        lines.push(b'\n');
         self.records.push(Record { device: device.cloned(), event, key, line });
         Ok(())
     }
@@ -55,6 +58,11 @@ impl Batch {
     /// All lines, each with its line feed.
     pub(crate) fn lines(&self) -> &[u8] {
         &self.lines
+    }
+
+    /// The same for a thread of its own.
+    pub(crate) fn shared_lines(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.lines)
     }
 
     /// The records, in their order, each with its line without the line feed.
@@ -71,7 +79,52 @@ impl Batch {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.lines.clear();
+        match Arc::get_mut(&mut self.lines) {
+            Some(lines) => lines.clear(),
+            None => self.lines = Arc::default(),
+        }
         self.records.clear();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use core::convert::Infallible;
+
+    /// A batch of these lines, as DATA of one device.
+    pub(crate) fn batch(lines: &[&str]) -> Batch {
+        let (mut batch, device) = (Batch::default(), Arc::from("meter-7"));
+        for (seq, line) in (0..).zip(lines) {
+            let key = Some(Key { stream: 1, seq });
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(line.as_bytes());
+                Ok::<(), Infallible>(())
+            };
+            batch.push(Some(&device), "data", key, write).unwrap();
+        }
+        batch
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_leaves_nothing() {
+        let mut batch = batch(&["{\"a\":1}"]);
+        let half = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"{\"b");
+            Err(())
+        };
+        assert_eq!(batch.push(None, "data", None, half), Err(()));
+        assert_eq!((batch.lines(), batch.len()), (&b"{\"a\":1}\n"[..], 1));
+        let (record, line) = batch.records().next().unwrap();
+        assert_eq!((record.event, record.key, line), ("data", Some(Key { stream: 1, seq: 0 }), &b"{\"a\":1}"[..]));
+    }
+
+    #[test]
+    fn lines_that_a_thread_still_holds_stay_as_they_are() {
+        let mut batch = batch(&["old"]);
+        let held = batch.shared_lines();
+        batch.clear();
+        batch.push(None, "data", None, |out| Ok::<(), Infallible>(out.extend_from_slice(b"new"))).unwrap();
+        assert_eq!((&held[..], batch.lines()), (&b"old\n"[..], &b"new\n"[..]));
     }
 }

@@ -39,14 +39,18 @@ mod endpoints;
 mod entrance;
 mod front;
 mod hub;
+mod last;
 mod linger;
 mod own_streams;
+mod peer;
+mod receipts;
 mod reception;
 mod registry;
 pub mod resolve;
 pub(crate) mod retry;
 pub mod server;
 mod session;
+mod share;
 mod shared;
 pub mod tap;
 #[cfg(feature = "tls")]

@@ -115,8 +115,8 @@ impl House {
     }
 
     /// Gives an identified connection to its session. `None` when that was closed meanwhile.
-    pub(crate) fn admit(&self, device: &str, handshake: Handshake) -> Option<Admitted> {
-        match self.registry.admit(device, handshake) {
+    pub(crate) fn admit(&self, device: &str, peer: SocketAddr, handshake: Handshake) -> Option<Admitted> {
+        match self.registry.admit(device, peer, handshake) {
             Ok(admitted) => admitted,
             Err(error) => {
                 tracing::error!(%error, "the system gives no random number");
@@ -188,7 +188,7 @@ impl House {
                 None => false,
             };
             if admitted {
-                return (stream, claimed.map(|registration| (registration.device, handshake)));
+                return (stream, claimed.map(|registration| (registration.device, peer, handshake)));
             }
             out.clear();
             if handshake.poll_transmit(&mut out) {
@@ -236,8 +236,8 @@ where
     Poll::Ready(())
 }
 
-/// The stream of a connection; and whose it is, when that device may in.
-type Entered<S> = (S, Option<(Box<str>, Handshake)>);
+/// The stream of a connection; and whose it is and where it comes from, when that device may in.
+type Entered<S> = (S, Option<(Box<str>, SocketAddr, Handshake)>);
 
 /// A connection from its acceptance to its end. It is what the task of an idle session holds, so what is long and short-lived
 /// is on the heap.
@@ -273,8 +273,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     }
 
     /// Gives the connection to its session, and a new session to the application.
-    fn admit(&mut self, stream: S, device: &str, handshake: Handshake) -> Stage<S> {
-        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, handshake) else {
+    fn admit(&mut self, stream: S, device: &str, peer: SocketAddr, handshake: Handshake) -> Stage<S> {
+        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, peer, handshake) else {
             return self.leaving(stream);
         };
         let offered = new.map_or(Ok(()), |session| self.house.accepted.try_send(session));
@@ -316,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Connection<S
                     // What that took on the heap is free before the session takes its place there.
                     this.stage = Stage::Over;
                     match entered {
-                        Some((stream, Some((device, handshake)))) => this.admit(stream, &device, handshake),
+                        Some((stream, Some((device, peer, handshake)))) => this.admit(stream, &device, peer, handshake),
                         Some((stream, None)) => this.leaving(stream),
                         None => Stage::Over,
                     }
@@ -355,8 +355,8 @@ mod tests {
     #[test]
     fn an_idle_session_takes_few_bytes() {
         let sizes = [
-            ("link", size_of::<Link<Server>>(), 840),
-            ("what tasks and handles share", size_of::<Shared<Server>>(), 1008),
+            ("link", size_of::<Link<Server>>(), 376),
+            ("what tasks and handles share", size_of::<Shared<Server>>(), 544),
             ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
             ("connection", size_of::<Connection<TcpStream>>(), 136),
             ("timer", size_of::<Sleep>(), 112),

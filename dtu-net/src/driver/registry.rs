@@ -5,6 +5,7 @@ use super::hub::Hub;
 use super::now;
 use super::random_stream;
 use super::session::Session;
+use super::share::Share;
 use super::shared::Shared;
 use crate::event::Epoch;
 use crate::handshake::Handshake;
@@ -13,6 +14,7 @@ use crate::link::Link;
 use crate::server::Server;
 use core::borrow::Borrow;
 use core::hash::{Hash, Hasher};
+use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use dtu_proto::message::CloseCode;
@@ -98,6 +100,8 @@ pub(crate) struct Registry {
     /// From where the time of visits is counted.
     began: Instant,
     hub: Hub,
+    /// What the last sweep found.
+    share: Share,
 }
 
 /// What a sweep has found.
@@ -117,7 +121,15 @@ pub(crate) struct Admitted {
 
 impl Registry {
     pub(crate) fn new(limits: Arc<Limits>, max_sessions: usize, flapping: Option<Flapping>, hub: Hub) -> Self {
-        Self { sessions: Mutex::default(), limits, max_sessions, flapping, began: now(), hub }
+        Self {
+            sessions: Mutex::default(),
+            limits,
+            max_sessions,
+            flapping,
+            began: now(),
+            hub,
+            share: Share::new("dtu_sessions", "dtu_session_memory_bytes"),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
@@ -127,6 +139,11 @@ impl Registry {
 
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
+    }
+
+    /// The bytes that the sessions hold, as the last sweep found.
+    pub(crate) fn memory(&self) -> usize {
+        self.share.memory()
     }
 
     /// Whether a device that comes finds a place, and does not come too often.
@@ -146,7 +163,7 @@ impl Registry {
     }
 
     /// Gives a connection to the session of its device, to a new one when there is none. An older connection is over.
-    pub(crate) fn admit(&self, device: &str, handshake: Handshake) -> io::Result<Option<Admitted>> {
+    pub(crate) fn admit(&self, device: &str, peer: SocketAddr, handshake: Handshake) -> io::Result<Option<Admitted>> {
         let mut sessions = self.lock();
         let known = sessions.get(device).filter(|known| !known.0.task(|inner, _| inner.is_closed()));
         let known = known.map(|known| Arc::clone(&known.0));
@@ -167,6 +184,7 @@ impl Registry {
                 shared.used_until.store(used_until, Ordering::Relaxed);
             }
             let before = inner.take_task();
+            inner.peer.set(peer);
             (inner.link.handle_registered(now, handshake), before)
         });
         if let Some(before) = before {
@@ -192,8 +210,7 @@ impl Registry {
             self.lock().retain(|known| !known.0.task(|inner, _| inner.is_closed()));
         }
         let sessions = self.len();
-        metrics::gauge!("dtu_sessions").set(u32::try_from(sessions).unwrap_or(u32::MAX));
-        metrics::gauge!("dtu_session_memory_bytes").set(memory as f64);
+        self.share.tell(sessions, memory);
         Swept { sessions, memory }
     }
 

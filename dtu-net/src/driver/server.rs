@@ -216,6 +216,8 @@ pub struct ServerCounters {
     pub refused: u64,
     /// Sessions there are now.
     pub sessions: usize,
+    /// The bytes that they hold together, as seen at the last [`SWEEP`]; see [`max_memory`](ServerConfig::max_memory).
+    pub memory: usize,
     /// Datagrams that did nothing. The causes are told by the events and the metrics.
     pub dropped: u64,
 }
@@ -359,6 +361,7 @@ impl Server {
             busy: self.house.entrance.turned_away(),
             refused: self.house.refused.load(Ordering::Relaxed),
             sessions: self.house.registry.len(),
+            memory: self.house.registry.memory(),
             dropped: self.house.drops.total(),
         }
     }

@@ -11,6 +11,7 @@ use crate::link::Role;
 use crate::outbox::Outgoing;
 use crate::server::Server;
 use core::fmt;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, ready};
@@ -148,13 +149,13 @@ impl<R: Role> Session<R> {
 
     /// Waits until the link is closed, by whichever side, and says why.
     pub async fn closed(&self) -> StateChange {
-        self.shared.wait(|inner| (inner.is_closed().then(|| (*inner.last).clone()), false)).await
+        self.shared.wait(|inner| (inner.is_closed().then(|| inner.last()), false)).await
     }
 
     /// The newest change of state.
     #[must_use]
     pub fn state(&self) -> StateChange {
-        self.shared.application(|inner| ((*inner.last).clone(), false))
+        self.shared.application(|inner| (inner.last(), false))
     }
 
     /// Watches the state from now on.
@@ -174,6 +175,22 @@ impl<R: Role> Session<R> {
     #[must_use]
     pub fn max_body(&self) -> usize {
         self.shared.application(|inner| (inner.link.limits().max_body(), false))
+    }
+}
+
+impl Session {
+    /// When the device was last heard: when the last byte of it came, on this connection or on the last one. While nothing is read,
+    /// as the application is behind, the time goes on. `None` before its first connection.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.shared.application(|inner| (inner.link.last_heard(), false))
+    }
+
+    /// Where the connection of now comes from, or the last one came from; over datagrams, where they go to now. `None` before the
+    /// first.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.shared.application(|inner| (inner.peer.address(), false))
     }
 }
 
@@ -263,8 +280,7 @@ impl<R: Role> StateWatch<R> {
     /// it is ready has missed nothing.
     pub async fn changed(&mut self) -> StateChange {
         let seen = self.seen;
-        let look =
-            |inner: &mut Inner<R>| ((inner.changes != seen).then(|| (inner.changes, (*inner.last).clone())), false);
+        let look = |inner: &mut Inner<R>| ((inner.changes != seen).then(|| (inner.changes, inner.last())), false);
         let (seen, last) = self.shared.wait(look).await;
         self.seen = seen;
         last

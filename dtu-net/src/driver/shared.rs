@@ -1,15 +1,16 @@
 //! What the task of a connection and the application's handles share: the link, and who waits for it.
 
 use super::hub::Hub;
+use super::last::Last;
 use super::now;
+use super::peer::Peer;
+use super::receipts::Receipts;
 use super::waiters::{Ticket, Waiters};
-use crate::event::{Epoch, Event, Outcome, State, StateChange};
+use crate::event::{Event, Outcome, State, StateChange};
 use crate::link::{Link, Role};
-use crate::numbers::is_after;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 use core::task::{Context, Poll, Waker};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ pub(crate) struct Shared<R> {
     pub(crate) device: Arc<str>,
     inner: Mutex<Inner<R>>,
     /// The hands of the application on it.
-    pub(crate) hands: AtomicUsize,
+    pub(crate) hands: AtomicU32,
     /// At a server: up to when the device has used up its visits, in milliseconds of the registry's clock.
     pub(crate) used_until: AtomicU64,
     hub: Hub,
@@ -32,21 +33,27 @@ pub(crate) struct Inner<R> {
     task: Option<Waker>,
     /// The application's futures, woken when something is received, settled, or the state has changed.
     waiters: Waiters,
-    /// Who waits for the outcome of which number, in the order of the numbers.
-    receipts: VecDeque<(u32, oneshot::Sender<Outcome>)>,
-    pub(crate) last: Box<StateChange>,
+    receipts: Receipts,
+    last: Last,
     /// How often the state has changed.
     pub(crate) changes: u64,
+    /// At a server: who the device's connection comes from.
+    pub(crate) peer: Peer,
 }
 
 impl<R: Role> Shared<R> {
     pub(crate) fn new(device: Arc<str>, link: Link<R>, hub: Hub, now: Instant) -> Arc<Self> {
-        let state = link.state();
-        let last =
-            Box::new(StateChange { state, cause: None, reason: Box::default(), at: now, epoch: Epoch::default() });
-        let inner =
-            Inner { link, task: None, waiters: Waiters::default(), receipts: VecDeque::new(), last, changes: 0 };
-        let (hands, used_until) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let last = Last::new(link.state(), now);
+        let inner = Inner {
+            link,
+            task: None,
+            waiters: Waiters::default(),
+            receipts: Receipts::default(),
+            last,
+            changes: 0,
+            peer: Peer::default(),
+        };
+        let (hands, used_until) = (AtomicU32::new(0), AtomicU64::new(0));
         Arc::new(Self { device, inner: Mutex::new(inner), hands, used_until, hub })
     }
 
@@ -147,9 +154,12 @@ impl<R: Role> Inner<R> {
 
     /// Remembers who waits for the outcome of a number just taken.
     pub(crate) fn expect(&mut self, seq: u32) -> oneshot::Receiver<Outcome> {
-        let (sender, receiver) = oneshot::channel();
-        self.receipts.push_back((seq, sender));
-        receiver
+        self.receipts.expect(seq)
+    }
+
+    /// The newest change of state.
+    pub(crate) fn last(&self) -> StateChange {
+        self.last.change()
     }
 
     /// Hands out what has happened. Returns whether the application may have waited for it.
@@ -158,9 +168,9 @@ impl<R: Role> Inner<R> {
         while let Some(event) = self.link.poll_event() {
             changed |= !matches!(event, Event::Skipped { .. });
             match &event {
-                Event::Settled { first, count, outcome } => self.settled(*first, *count, *outcome),
+                Event::Settled { first, count, outcome } => self.receipts.settle(*first, *count, *outcome),
                 Event::State(change) => {
-                    *self.last = change.clone();
+                    self.last = change.clone().into();
                     self.changes += 1;
                 }
                 Event::Resumed(_)
@@ -173,19 +183,6 @@ impl<R: Role> Inner<R> {
             hub.tell(device, epoch, event);
         }
         changed
-    }
-
-    fn settled(&mut self, first: u32, count: u32, outcome: Outcome) {
-        let end = first.wrapping_add(count);
-        let begin = self.receipts.partition_point(|(seq, _)| is_after(first, *seq));
-        let count = self.receipts.iter().skip(begin).take_while(|(seq, _)| is_after(end, *seq)).count();
-        for (_, sender) in self.receipts.drain(begin..begin + count) {
-            // Whoever let go of the receipt does not want to know.
-            let _unheard = sender.send(outcome);
-        }
-        if self.receipts.is_empty() {
-            self.receipts = VecDeque::new();
-        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -39,7 +39,7 @@
 
 use core::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -72,9 +72,13 @@ impl fmt::Debug for Identity<'_> {
     }
 }
 
-/// The server's side of TLS. A clone shares everything.
+/// The server's side of TLS. A clone shares everything, and a [`replace`](Self::replace) is one for all clones.
 #[derive(Clone)]
-pub struct ServerTls {
+pub struct ServerTls(Arc<RwLock<Serving>>);
+
+/// What a server shows and asks for at the moment.
+#[derive(Clone)]
+struct Serving {
     acceptor: TlsAcceptor,
     mutual: bool,
 }
@@ -97,13 +101,26 @@ impl ServerTls {
         let (certificates, key) = identity.read()?;
         let mut config = builder.with_single_cert(certificates, key).map_err(TlsError::identity)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Self { acceptor: Arc::new(config).into(), mutual: client_roots.is_some() })
+        let serving = Serving { acceptor: Arc::new(config).into(), mutual: client_roots.is_some() };
+        Ok(Self(Arc::new(RwLock::new(serving))))
+    }
+
+    /// Shows and asks for what `newer` does from now on, in every clone: a certificate that was issued anew, other client
+    /// roots. A handshake that has begun ends as it began, and connections that are there stay.
+    pub fn replace(&self, newer: &Self) {
+        let serving = newer.serving();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = serving;
     }
 
     /// Whether a device has to show a certificate.
     #[must_use]
-    pub const fn is_mutual(&self) -> bool {
-        self.mutual
+    pub fn is_mutual(&self) -> bool {
+        self.serving().mutual
+    }
+
+    /// The lock is held for a copy or a swap, and nothing panics under it.
+    fn serving(&self) -> Serving {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Does the handshake with a device that has connected.
@@ -112,7 +129,8 @@ impl ServerTls {
     ///
     /// The transport's, or [`io::ErrorKind::InvalidData`] around a [`rustls::Error`] when the two do not come to terms.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        let stream = self.acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(SEND_BUFFER)));
+        let Serving { acceptor, .. } = self.serving();
+        let stream = acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(SEND_BUFFER)));
         Ok(stream.await?.into())
     }
 }

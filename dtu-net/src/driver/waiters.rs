@@ -1,14 +1,18 @@
 //! Who waits for something to change on a link.
 
-use core::mem;
 use core::task::Waker;
 
 /// Tasks to wake, each with the ticket of its future. Most links have one; of more, the rest is on the heap.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     first: Option<(Ticket, Waker)>,
-    more: Vec<(Ticket, Waker)>,
     newest: u32,
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    waiting: Vec<(Ticket, Waker)>,
 }
 
 /// The number of a future that waits.
@@ -22,12 +26,13 @@ impl Waiters {
             self.newest = self.newest.wrapping_add(1);
             Ticket(self.newest)
         });
-        if let Some((_, known)) = self.first.iter_mut().chain(&mut self.more).find(|(known, _)| *known == ticket) {
+        let more = self.more.iter_mut().flat_map(|more| &mut more.waiting);
+        if let Some((_, known)) = self.first.iter_mut().chain(more).find(|(known, _)| *known == ticket) {
             known.clone_from(waker);
         } else if self.first.is_none() {
             self.first = Some((ticket, waker.clone()));
         } else {
-            self.more.push((ticket, waker.clone()));
+            self.more.get_or_insert_default().waiting.push((ticket, waker.clone()));
         }
         ticket
     }
@@ -35,16 +40,20 @@ impl Waiters {
     /// A future waits no more.
     pub(crate) fn remove(&mut self, ticket: Ticket) {
         self.first.take_if(|(known, _)| *known == ticket);
-        self.more.retain(|(known, _)| *known != ticket);
+        self.more.take_if(|more| {
+            more.waiting.retain(|(known, _)| *known != ticket);
+            more.waiting.is_empty()
+        });
     }
 
     /// Takes everyone out, to be woken when the lock is open.
     pub(crate) fn take(&mut self) -> Self {
-        Self { first: self.first.take(), more: mem::take(&mut self.more), newest: 0 }
+        Self { first: self.first.take(), more: self.more.take(), newest: 0 }
     }
 
     pub(crate) fn wake(self) {
-        self.first.into_iter().chain(self.more).for_each(|(_, waker)| waker.wake());
+        let more = self.more.into_iter().flat_map(|more| more.waiting);
+        self.first.into_iter().chain(more).for_each(|(_, waker)| waker.wake());
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Heard {
 pub struct TransparentCounters {
     /// Connections so far.
     pub connections: u64,
+    /// Those of them that took the place of one that was not over.
+    pub replaced: u64,
     /// Bytes that came, of all kinds.
     pub received_bytes: u64,
     /// Heartbeats.

@@ -36,6 +36,7 @@ pub struct Transparent {
     epoch: Epoch,
     /// When the last byte came, or the connection began or ended.
     heard: Instant,
+    last_byte: Option<Instant>,
     replies: Vec<u8>,
     inbox: Inbox,
     events: VecDeque<TransparentEvent>,
@@ -57,6 +58,7 @@ impl Transparent {
             state: State::Disconnected,
             epoch: Epoch::default(),
             heard: now,
+            last_byte: None,
             replies: Vec::new(),
             inbox: Inbox::default(),
             events: VecDeque::new(),
@@ -71,6 +73,7 @@ impl Transparent {
             return None;
         }
         if self.state == State::Connected {
+            self.counters.replaced += 1;
             self.disconnect(now, Cause::Replaced);
         }
         let Identified { registration, rest, heartbeats, before, skipped } = identified;
@@ -78,7 +81,7 @@ impl Transparent {
         self.counters.connections += 1;
         self.counters.heartbeats += heartbeats;
         self.counters.received_bytes += (before + registration.len()) as u64;
-        self.heard = now;
+        (self.heard, self.last_byte) = (now, Some(now));
         self.wrapper = self.profile.envelope.clone().map(|envelope| Wrapper::new(envelope, registration.as_bytes()));
         self.take_tokens(now, &registration);
         self.line.handle_connected(now);
@@ -110,7 +113,7 @@ impl Transparent {
         if bytes.is_empty() || !self.is_live(epoch) {
             return;
         }
-        self.heard = now;
+        (self.heard, self.last_byte) = (now, Some(now));
         self.counters.received_bytes += bytes.len() as u64;
         if self.wrapper.is_some() {
             self.unwrap(now, bytes);
@@ -372,6 +375,12 @@ impl Transparent {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// When the last byte of the unit came; `None` before its first connection.
+    #[must_use]
+    pub const fn last_heard(&self) -> Option<Instant> {
+        self.last_byte
     }
 
     /// Whether `epoch` is the connection of now.

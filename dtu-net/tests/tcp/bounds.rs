@@ -86,12 +86,14 @@ async fn while_the_sessions_hold_too_much_nobody_else_is_taken() {
         tokio::time::advance(Duration::from_millis(100)).await;
     };
     assert_eq!((refused.0, &*refused.2), (RefuseCode::BUSY, "memory"));
+    assert!(server.counters().memory > 400, "{:?}", server.counters());
     expect_numbers(&session, 0, 100).await;
     // There is room again as soon as that is seen.
     let mut another = device("b");
     another.backoff = Backoff::fixed(Duration::from_secs(1));
     let another = dial(server.local_addr(), another);
     reach(another.session(), State::Connected).await;
+    assert_eq!(server.counters().memory, 0);
 }
 
 #[tokio::test]

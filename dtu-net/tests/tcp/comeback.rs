@@ -1,12 +1,15 @@
 //! Connections come and go; the session stays.
 
 use crate::relay::{Cut, Relay};
-use crate::{LONG, connect, device, dial, expect_numbers, is_pending, numbered, reach, serve};
+use crate::{LONG, connect, device, dial, expect_numbers, is_pending, now, numbered, reach, serve};
 use core::time::Duration;
 use dtu_net::backoff::Backoff;
 use dtu_net::driver::{LinkEvent, Server, ServerConfig};
 use dtu_net::{Cause, Event, Outcome, State};
-use dtu_proto::message::{CloseCode, RefuseCode};
+use dtu_proto::message::{CloseCode, DeviceId, RefuseCode, Register, Resume, Token, VERSION};
+use dtu_proto::{Message, Native};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
@@ -63,9 +66,57 @@ async fn the_newest_connection_takes_the_session_over_and_loses_nothing() {
         }
     };
     assert_eq!(replaced, Some(Cause::Replaced));
+    let counters = session.counters();
+    assert_eq!((counters.connected, counters.replaced), (2, 1));
     assert!(is_pending(server.accept()));
     let ledger = client.session().counters().ledger;
     assert_eq!((ledger.taken, ledger.acked), (100, 100));
+}
+
+/// Says PING on a connection that was let in, and waits for the PONG.
+async fn ping(stream: &mut TcpStream) {
+    let mut frame = Vec::new();
+    Native::new().encode_to(&Message::Ping { nonce: 7 }, &mut frame).unwrap();
+    stream.write_all(&frame).await.unwrap();
+    let mut heard = [0; 256];
+    while stream.read(&mut heard).await.unwrap() == 0 {}
+}
+
+#[tokio::test]
+async fn a_session_knows_where_its_device_is_and_when_it_was_last_heard() {
+    let mut server = serve(ServerConfig::default());
+    let register = Message::Register(Register {
+        version: VERSION,
+        flags: 0,
+        device_id: DeviceId::new("m").unwrap(),
+        token: Token::EMPTY,
+        resume: Resume { stream: 7, send_base: 0, peer_stream: 0, receive_next: 0 },
+    });
+    let mut frame = Vec::new();
+    Native::new().encode_to(&register, &mut frame).unwrap();
+    let before = now().into_std();
+    let mut first = TcpStream::connect(server.local_addr()).await.unwrap();
+    first.write_all(&frame).await.unwrap();
+    let session = server.accept().await.unwrap();
+    let registered = session.last_heard().unwrap();
+    assert_eq!(session.peer(), first.local_addr().ok());
+    assert!((before..=now().into_std()).contains(&registered));
+    // WELCOME comes first.
+    while first.read(&mut [0; 256]).await.unwrap() == 0 {}
+    ping(&mut first).await;
+    let heard = session.last_heard().unwrap();
+    assert!(heard > registered && heard <= now().into_std());
+    let gone = first.local_addr().ok();
+    drop(first);
+    reach(&session, State::Disconnected).await;
+    assert_eq!((session.peer(), session.last_heard()), (gone, Some(heard)), "what was known last stays");
+    let mut second = TcpStream::connect(server.local_addr()).await.unwrap();
+    second.write_all(&frame).await.unwrap();
+    reach(&session, State::Connected).await;
+    assert_eq!(session.peer(), second.local_addr().ok());
+    assert_ne!(session.peer(), gone);
+    assert!(session.last_heard() > Some(heard));
+    assert_eq!((session.counters().connected, session.counters().replaced), (2, 0));
 }
 
 #[tokio::test]

@@ -18,10 +18,13 @@ async fn a_session_follows_its_device_to_a_new_port_after_the_echo_and_loses_not
     let client = dial(relay.addr, device("meter-7"));
     let session = accept(&mut server).await;
     exchange(&session, client.session(), 5).await;
+    let before = session.peer().unwrap();
     relay.rebind().await;
     // What goes down first is lost on the old port, and what goes up first is not taken from the new one.
     exchange(&session, client.session(), 5).await;
     assert_eq!((session.counters().connected, server.counters().sessions), (1, 1), "it is the same connection");
+    assert_eq!(session.peer().unwrap().ip(), before.ip());
+    assert_ne!(session.peer().unwrap().port(), before.port());
     assert!(server.counters().dropped >= 1, "the first datagram from the new port does not count");
 
     let moved: Vec<_> = relay.seen().into_iter().filter(|seen| seen.binds == 1).collect();

@@ -23,6 +23,8 @@ async fn a_unit_is_asked_and_replies() {
     let mut server = serve(config(&spec));
     let mut unit = unit(&server, b"REG0001;").await;
     let session = server.accept().await.unwrap();
+    let registered = session.last_heard().unwrap();
+    assert_eq!(session.peer(), unit.local_addr().ok());
     assert_eq!((&**session.device(), session.registration().unwrap().as_bytes()), ("0001", &b"REG0001;"[..]));
     expect(&mut unit, b"OK0001").await;
     let asked = tokio::spawn({
@@ -46,6 +48,11 @@ async fn a_unit_is_asked_and_replies() {
     assert_eq!(sent.await, Outcome::Sent);
     assert_eq!((session.ledger().replied, session.ledger().sent, session.counters().heartbeats), (1, 1, 1));
     assert_eq!(session.line_counters().idle, 1);
+    let heard = session.last_heard().unwrap();
+    assert!(heard > registered);
+    drop(unit);
+    reach(&session, State::Disconnected, 1).await;
+    assert_eq!(session.last_heard(), Some(heard), "the end of a connection is no byte");
 }
 
 #[tokio::test]
@@ -78,6 +85,7 @@ async fn a_session_goes_on_when_its_unit_comes_again() {
     third.write_all(&registers(5, &[1])).await.unwrap();
     assert_eq!(session.recv().await.unwrap().epoch.number(), 3);
     assert_eq!((server.counters().sessions, session.counters().connections), (1, 3));
+    assert_eq!((session.counters().replaced, session.peer()), (1, third.local_addr().ok()));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use core::time::Duration;
 use rumqttc::v5::{MqttOptions, mqttbytes::v5::ConnectProperties};
 use rumqttc::{NetworkOptions, Transport};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How often the broker is asked whether it is there while nothing is published.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -22,7 +22,8 @@ const MAX_IN_FLIGHT: u16 = 4096;
 /// The longest prefix, in bytes.
 const MAX_PREFIX: usize = 256;
 
-/// The longest time a broker may be silent.
+/// The shortest and the longest time for which a broker may be silent.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// `[[sink]]` with `kind = "mqtt"`.
@@ -103,7 +104,7 @@ impl fmt::Display for Broker {
 
 impl Broker {
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let wanted = || format!("broker `{text}` has to be mqtt://HOST:PORT or mqtts://HOST:PORT");
+        let wanted = || format!("`{text}` has to be mqtt://HOST:PORT or mqtts://HOST:PORT");
         let (scheme, rest) = text.split_once("://").with_context(wanted)?;
         let (tls, port) = match scheme {
             "mqtt" => (false, 1883),
@@ -119,8 +120,8 @@ impl Broker {
         let is_literal = host.starts_with('[') && host.ends_with(']');
         let is_host =
             !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']) && (is_literal || !host.contains(':'));
-        ensure!(is_host, "{}{}", wanted(), if host.contains('@') { "; the user has a key of its own" } else { "" });
-        ensure!(!(tls && is_literal), "broker `{text}`: with TLS the host has to be a name or an IPv4 address");
+        ensure!(is_host, "{}{}", wanted(), if host.contains('@') { "; the user has a key of his own" } else { "" });
+        ensure!(!(tls && is_literal), "`{text}`: with TLS the host has to be a name or an IPv4 address");
         Ok(Self { host: host.into(), port, tls })
     }
 }
@@ -139,42 +140,62 @@ pub(super) struct Checked {
 }
 
 impl MqttSettings {
-    /// Checks all that can be checked without the broker, and reads the certificates.
+    /// The first key whose value makes no sense, and what is allowed.
+    pub(crate) fn mistake(&self) -> Option<(&'static str, String)> {
+        let tls = match Broker::parse(&self.broker) {
+            Ok(broker) => broker.tls,
+            Err(error) => return Some(("broker", error.to_string())),
+        };
+        let Self { client_id, in_flight, prefix, timeout, .. } = self;
+        let is_id = |id: &String| (1..=usize::from(u16::MAX)).contains(&id.len());
+        if !client_id.as_ref().is_none_or(is_id) {
+            return Some(("client_id", format!("it has 1 to {} bytes", u16::MAX)));
+        }
+        if !(1..=MAX_IN_FLIGHT).contains(in_flight) {
+            return Some(("in_flight", format!("{in_flight} is not allowed, but 1 to {MAX_IN_FLIGHT}")));
+        }
+        if !topic::is_prefix(prefix) || prefix.len() > MAX_PREFIX {
+            let allowed = format!("1 to {MAX_PREFIX} bytes without +, #, % and control characters, and no $ in front");
+            return Some(("prefix", format!("`{}` is not allowed, but {allowed}", prefix.escape_debug())));
+        }
+        if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout.0) {
+            return Some((
+                "timeout",
+                format!("{timeout} is not allowed, but {} to {}", Span(MIN_TIMEOUT), Span(MAX_TIMEOUT)),
+            ));
+        }
+        if self.user.is_none() && self.password_file.is_some() {
+            return Some(("password_file", "it needs user".into()));
+        }
+        let files = self.tls.as_ref()?;
+        if !tls {
+            return Some(("tls", "it needs a broker of mqtts://".into()));
+        }
+        (files.cert.is_some() != files.key.is_some()).then(|| ("tls", "cert and key go together".into()))
+    }
+
+    /// Paths in a file are relative to it.
+    pub(crate) fn relative_to(&mut self, base: &Path) {
+        let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.ca, &mut tls.cert, &mut tls.key]);
+        for path in tls.chain([&mut self.password_file]).flatten() {
+            *path = base.join(&*path);
+        }
+    }
+
+    /// Checks all that can be checked without the broker, and reads the certificates and the password.
     pub(super) fn check(&self, gateway: &str) -> anyhow::Result<Checked> {
+        if let Some((key, text)) = self.mistake() {
+            bail!("{key}: {text}");
+        }
         let broker = Broker::parse(&self.broker)?;
-        let client_id = self.client_id.clone().unwrap_or_else(|| format!("dtu-{gateway}"));
-        ensure!(!client_id.is_empty(), "client_id is empty");
-        ensure!(client_id.len() <= usize::from(u16::MAX), "client_id is longer than {} bytes", u16::MAX);
-        let Self { in_flight, prefix, timeout: Span(timeout), .. } = self;
-        ensure!((1..=MAX_IN_FLIGHT).contains(in_flight), "in_flight is {in_flight}, and may be 1 to {MAX_IN_FLIGHT}");
-        ensure!(
-            topic::is_prefix(prefix) && prefix.len() <= MAX_PREFIX,
-            "prefix `{}`: it has to be 1 to {MAX_PREFIX} bytes, without +, #, %, control characters, and no $ in front",
-            prefix.escape_debug()
-        );
-        ensure!(
-            (Duration::from_millis(1)..=MAX_TIMEOUT).contains(timeout),
-            "timeout is {}, and may be 1ms to {}",
-            self.timeout,
-            Span(MAX_TIMEOUT)
-        );
-        let user = match (&self.user, &self.password_file) {
-            (None, Some(_)) => bail!("password_file needs user"),
-            (None, None) => None,
-            (Some(user), file) => Some((user.clone(), file.clone())),
-        };
-        let transport = match (broker.tls, &self.tls) {
-            (false, Some(_)) => bail!("tls needs a broker of mqtts://"),
-            (false, None) => Transport::tcp(),
-            (true, files) => tls::transport(files.as_ref())?,
-        };
+        let transport = if broker.tls { tls::transport(self.tls.as_ref())? } else { Transport::tcp() };
         let checked = Checked {
             broker,
-            client_id,
-            user,
+            client_id: self.client_id.clone().unwrap_or_else(|| format!("dtu-{gateway}")),
+            user: self.user.clone().map(|user| (user, self.password_file.clone())),
             transport,
-            prefix: prefix.clone(),
-            in_flight: *in_flight,
+            prefix: self.prefix.clone(),
+            in_flight: self.in_flight,
             events: self.events,
             retain: self.retain,
             timeout: self.timeout,
@@ -251,13 +272,13 @@ mod tests {
         for (rest, part) in [
             ("in_flight = 0", "1 to 4096"),
             ("in_flight = 5000", "1 to 4096"),
-            ("prefix = 'a/#'", "prefix `a/#`"),
-            ("timeout = '0s'", "timeout is 0s"),
-            ("timeout = '2h'", "timeout is 2h"),
-            ("client_id = ''", "client_id is empty"),
-            ("password_file = 'x'", "password_file needs user"),
+            ("prefix = 'a/#'", "prefix: `a/#` is not allowed"),
+            ("timeout = '0s'", "timeout: 0s is not allowed"),
+            ("timeout = '2h'", "timeout: 2h is not allowed"),
+            ("client_id = ''", "client_id: it has 1 to"),
+            ("password_file = 'x'", "password_file: it needs user"),
             ("user = 'a'\npassword_file = 'no/such/file'", "password_file no/such/file"),
-            ("tls = {}", "tls needs a broker of mqtts://"),
+            ("tls = {}", "tls: it needs a broker of mqtts://"),
             ("retian = true", "unknown field `retian`"),
         ] {
             let said = said(&format!("broker = 'mqtt://a'\n{rest}"));

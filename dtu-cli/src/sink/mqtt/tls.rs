@@ -41,7 +41,7 @@ pub(super) fn transport(files: Option<&MqttTls>) -> anyhow::Result<Transport> {
             builder.with_client_auth_cert(chain, private).with_context(what)?
         }
         None | Some((None, None)) => builder.with_no_client_auth(),
-        Some((Some(_), None) | (None, Some(_))) => bail!("tls: cert and key go together"),
+        Some((Some(_), None) | (None, Some(_))) => bail!("cert and key go together"),
     };
     Ok(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))))
 }

@@ -73,7 +73,7 @@ impl House {
             }
         };
         let device: Arc<str> = identified.registration.id().into();
-        match self.admit(identified) {
+        match self.admit(identified, peer) {
             Ok(admitted) => self.carry(stream, admitted, place).await,
             Err(Refusal { cause, bound }) => {
                 if let Some(bound) = bound {
@@ -115,12 +115,12 @@ impl House {
         }
     }
 
-    fn admit(&self, identified: Identified) -> Result<Admitted, Refusal> {
+    fn admit(&self, identified: Identified, peer: SocketAddr) -> Result<Admitted, Refusal> {
         let is_known = |id: &str| self.known.as_ref().is_some_and(|known| known(id));
         if self.profile.unknown() == Unknown::Refuse && !is_known(identified.registration.id()) {
             return Err(Refusal::new(Cause::UnknownDevice));
         }
-        self.registry.admit(identified)
+        self.registry.admit(identified, peer)
     }
 
     async fn carry<S>(&self, stream: S, admitted: Admitted, mut place: Place)

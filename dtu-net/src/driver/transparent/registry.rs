@@ -3,12 +3,14 @@
 use super::super::entrance::Bound;
 use super::super::now;
 use super::super::registry::{Flapping, Swept};
+use super::super::share::Share;
 use super::hub::Hub;
 use super::session::TransparentSession;
 use super::shared::Shared;
 use crate::error::Cause;
 use crate::event::{Epoch, State};
 use crate::transparent::{Identified, Profile, Takeover, Transparent};
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use dtu_proto::message::{CloseCode, RefuseCode};
 use std::collections::HashMap;
@@ -28,6 +30,8 @@ pub(super) struct Registry {
     /// From where the time of visits is counted.
     began: Instant,
     hub: Hub,
+    /// What the last sweep found.
+    share: Share,
 }
 
 /// A unit was let in.
@@ -65,6 +69,7 @@ impl Registry {
             flapping,
             began: now(),
             hub,
+            share: Share::new("dtu_transparent_sessions", "dtu_transparent_memory_bytes"),
         }
     }
 
@@ -77,8 +82,13 @@ impl Registry {
         self.lock().len()
     }
 
+    /// The bytes that the sessions hold, as the last sweep found.
+    pub(super) fn memory(&self) -> usize {
+        self.share.memory()
+    }
+
     /// Gives a connection to the session of its unit, to a new one when there is none. An older connection is over.
-    pub(super) fn admit(&self, identified: Identified) -> Result<Admitted, Refusal> {
+    pub(super) fn admit(&self, identified: Identified, peer: SocketAddr) -> Result<Admitted, Refusal> {
         let at = now();
         let seed = getrandom::u64().map_err(|error| {
             tracing::error!(%error, "the system gives no random number");
@@ -106,6 +116,7 @@ impl Registry {
         drop(sessions);
         let (epoch, before) = shared.task(|inner, now| {
             let before = inner.take_task();
+            inner.peer.set(peer);
             (inner.session.handle_identified(now, identified), before)
         });
         if let Some(before) = before {
@@ -147,8 +158,7 @@ impl Registry {
             self.lock().retain(|_, shared| !shared.task(|inner, _| inner.is_closed()));
         }
         let sessions = self.len();
-        metrics::gauge!("dtu_transparent_sessions").set(u32::try_from(sessions).unwrap_or(u32::MAX));
-        metrics::gauge!("dtu_transparent_memory_bytes").set(memory as f64);
+        self.share.tell(sessions, memory);
         Swept { sessions, memory }
     }
 
@@ -189,12 +199,13 @@ mod tests {
     fn nobody_is_let_in_behind_the_end() {
         let profile = Arc::new(ProfileSpec::new("modbus_rtu", "REG{id:digit*4};").build().expect("it is one"));
         let registry = Registry::new(Arc::clone(&profile), 10, None, Hub::new(1));
-        let first = registry.admit(identified(&profile, b"REG0001;")).map_err(|refusal| refusal.cause);
+        let peer = (core::net::Ipv4Addr::LOCALHOST, 1).into();
+        let first = registry.admit(identified(&profile, b"REG0001;"), peer).map_err(|refusal| refusal.cause);
         let first = first.expect("there is room");
         registry.close(CloseCode::GOING_DOWN);
         assert!(first.shared.task(|inner, _| inner.is_closed()));
         for registration in [b"REG0001;", b"REG0002;"] {
-            let late = registry.admit(identified(&profile, registration));
+            let late = registry.admit(identified(&profile, registration), peer);
             assert_eq!(late.map(drop).map_err(|refusal| refusal.cause), Err(Cause::Closed(CloseCode::GOING_DOWN)));
         }
         assert_eq!(registry.sweep().sessions, 0);

@@ -113,6 +113,8 @@ pub struct TransparentCount {
     pub refused: u64,
     /// Sessions there are now.
     pub sessions: usize,
+    /// The bytes that they hold together, as seen at the last [`SWEEP`]; see [`max_memory`](TransparentConfig::max_memory).
+    pub memory: usize,
 }
 
 /// A server for units on TCP. Its tasks end when it is dropped, or by the token that it was given.
@@ -212,6 +214,7 @@ impl TransparentServer {
             busy: self.house.entrance.turned_away(),
             refused: self.house.refused.load(Ordering::Relaxed),
             sessions: self.house.registry.len(),
+            memory: self.house.registry.memory(),
         }
     }
 

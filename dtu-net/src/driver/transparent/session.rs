@@ -7,11 +7,13 @@ use crate::event::StateChange;
 use crate::line::{LineCounters, LineLedger, Outcome, Reply, Request, RequestError, RequestId};
 use crate::transparent::{Captures, Heard, TransparentCounters};
 use core::fmt;
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, ready};
 use dtu_proto::message::CloseCode;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// A hand on the session with a unit. It outlives the connections. Clones are hands on the same one; when the last one is
@@ -56,6 +58,18 @@ impl TransparentSession {
     #[must_use]
     pub fn registration(&self) -> Option<Captures> {
         self.shared.application(|inner| (inner.session.registration().cloned(), false))
+    }
+
+    /// When the last byte of the unit came, on this connection or on the last one. `None` before its first connection.
+    #[must_use]
+    pub fn last_heard(&self) -> Option<Instant> {
+        self.shared.application(|inner| (inner.session.last_heard(), false))
+    }
+
+    /// Where the connection of now comes from, or the last one came from. `None` before the first.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.shared.application(|inner| (inner.peer.address(), false))
     }
 
     /// Asks the line, and waits for the reply. A future that is dropped before it is ready cancels the request.

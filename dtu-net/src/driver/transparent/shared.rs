@@ -1,6 +1,7 @@
 //! What the task of a connection and the application's handles share: the session of a unit, and who waits for it.
 
 use super::super::now;
+use super::super::peer::Peer;
 use super::super::waiters::{Ticket as Place, Waiters};
 use super::hub::{Hub, count_unsolicited};
 use crate::event::{State, StateChange};
@@ -36,6 +37,8 @@ pub(super) struct Inner {
     /// How often the state has changed.
     pub(super) changes: u64,
     counted: LineCounters,
+    /// Where the unit's connection comes from.
+    pub(super) peer: Peer,
 }
 
 impl Shared {
@@ -51,6 +54,7 @@ impl Shared {
             tickets: Vec::new(),
             last,
             changes: 0,
+            peer: Peer::default(),
         };
         let (hands, used_until) = (AtomicUsize::new(0), AtomicU64::new(0));
         Arc::new(Self { device, inner: Mutex::new(inner), hands, used_until, hub })

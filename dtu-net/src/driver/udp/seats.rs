@@ -32,6 +32,9 @@ impl Seat {
     pub(super) fn hand_over(&self, datagram: &Datagram<'_>, length: usize) {
         let sender = self.shared.task(|inner, now| {
             inner.link.handle_datagram(self.epoch, now, datagram, length);
+            if inner.link.epoch() == self.epoch {
+                inner.peer.set(self.path().address());
+            }
             inner.take_task()
         });
         if let Some(sender) = sender {

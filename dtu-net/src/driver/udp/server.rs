@@ -226,7 +226,7 @@ impl Door {
             Path::unproven(from, pending.resume, nonce, now())
         };
         let Pending { handshake, mut room, .. } = pending;
-        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, handshake) else { return };
+        let Some(Admitted { shared, epoch, new }) = self.house.admit(device, from, handshake) else { return };
         let seat = Arc::new(Seat::new(stream, shared, epoch, path));
         self.seats.sit(Arc::clone(&seat));
         let (socket, house, seats) = (Arc::clone(&self.socket), Arc::clone(&self.house), Arc::clone(&self.seats));

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the program is. `None`, with the reason printed, when there is none and it is not required.
-pub(super) fn find() -> Option<PathBuf> {
+pub(crate) fn find() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).map(|place| place.join("mosquitto"));
     let found = env::var_os("MOSQUITTO").map(PathBuf::from).or_else(|| places.into_iter().find(|path| path.is_file()));
@@ -26,16 +26,16 @@ pub(super) fn find() -> Option<PathBuf> {
     found
 }
 
-pub(super) struct Mosquitto {
+pub(crate) struct Mosquitto {
     program: PathBuf,
     dir: TempDir,
-    pub(super) port: u16,
+    pub(crate) port: u16,
     child: Option<Child>,
 }
 
 impl Mosquitto {
     /// Starts one that keeps on disk what it has when it is asked to end. `more` are lines of its configuration.
-    pub(super) fn start(more: impl FnOnce(&Path) -> String) -> Option<Self> {
+    pub(crate) fn start(more: impl FnOnce(&Path) -> String) -> Option<Self> {
         let program = find()?;
         let dir = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -52,7 +52,7 @@ impl Mosquitto {
     }
 
     /// Starts it on the same port, with what it had.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.end();
         let mut command = Command::new(&self.program);
         command.arg("-c").arg(self.dir.path().join("conf")).stdout(Stdio::null()).stderr(Stdio::null());
@@ -65,7 +65,7 @@ impl Mosquitto {
     }
 
     /// Asks it to end, and waits for that.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
             kill(pid, Signal::SIGTERM).unwrap();

@@ -1,0 +1,159 @@
+//! A gateway that runs: its listeners, what they feed, and what is done at signals.
+//!
+//! ```text
+//!   listener ── sessions ── DATA ──> task ─┐                    ┌──> sinks
+//!   listener ── sessions ── DATA ──> task ─┼── bounded queue ── keeper ── commit ──> ACK
+//!   listener ── events ────────────> task ─┘
+//!
+//!   SIGHUP ──> the file is read again        SIGTERM ──> drain ──> the rest is closed and written
+//! ```
+
+mod keys;
+mod native;
+mod plan;
+mod reload;
+
+pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
+pub(crate) use reload::{Read, Source};
+
+use crate::capture::Capture;
+use crate::log;
+use crate::serve::units::Units;
+use crate::settings::{Settings, SinkKind};
+use crate::sink::{self, Mqtt, Queue, Sink, StdoutSink};
+use anyhow::Context;
+use core::time::Duration;
+use futures_util::future::join_all;
+use native::{Draining, Native};
+use reload::Reloader;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long storing, and then the last bytes, may take after a signal, before what is left is given up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What every listener feeds, and by what it ends.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    /// What is to be stored.
+    pub(crate) queue: Queue,
+    /// The tasks of the sessions.
+    pub(crate) sessions: TaskTracker,
+    /// After it nothing more is taken; what was taken is stored and acknowledged.
+    pub(crate) stopping: CancellationToken,
+    /// After it no event is told any more.
+    pub(crate) ended: CancellationToken,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+///
+/// What cannot be started, and what was not stored at the end.
+pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Result<()> {
+    let Read { settings, document, mut plan } = read;
+    let mut stop = crate::stop::signal()?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    for warning in &plan.warnings {
+        log::warn(warning);
+    }
+    let (queue, mut keeper) = sink::start(sinks(&settings)?);
+    let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
+    let feed = Feed { queue, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
+    let capture = settings.capture.as_ref().map(Capture::start).transpose()?;
+    plan.tap(capture.as_ref());
+    let natives =
+        plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
+    let control = settings.gateway.control.map(|control| control.0);
+    let units = Units::start_all(plan.transparents, control, &feed.queue).await?;
+    natives.iter().for_each(Native::tell);
+
+    let spread = settings.gateway.drain.0;
+    let draining = Draining { begins: CancellationToken::new(), spread, grace: GRACE };
+    let mut reloader = Reloader::new(source, (settings, document.as_ref()), log, &natives);
+    let units: Vec<_> = units.into_iter().map(|units| tokio::spawn(units.run(stopping.clone()))).collect();
+    let natives = natives.into_iter().map(|native| tokio::spawn(native.run(feed.clone(), draining.clone())));
+    let mut natives = join_all(natives);
+    let (mut ran, mut is_draining) = (None, false);
+    let early = loop {
+        tokio::select! {
+            ended = keeper.ended() => break Some(ended),
+            Some(()) = hangup.recv() => reloader.reload(),
+            () = &mut stop => {
+                if is_draining || spread.is_zero() {
+                    break None;
+                }
+                log::say(format_args!("closing the sessions over {spread:?}"));
+                is_draining = true;
+                draining.begins.cancel();
+                stop = crate::stop::signal()?;
+            }
+            all = &mut natives, if is_draining => {
+                ran = Some(all);
+                break None;
+            }
+        }
+    };
+    stopping.cancel();
+    let natives = match ran {
+        Some(natives) => natives,
+        None => natives.await,
+    };
+    let Feed { queue, sessions, .. } = feed;
+    sessions.close();
+    let units_end = async {
+        for units in join_all(units).await.into_iter().flatten() {
+            units.end().await;
+        }
+    };
+    let handed_over = async { tokio::join!(sessions.wait(), units_end) };
+    let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
+    let tellers = join_all(natives.into_iter().flatten().map(|native| native.end(GRACE))).await;
+    if let Some(capture) = capture {
+        capture.finish(GRACE).await;
+    }
+    ended.cancel();
+    let unkept = || {
+        let down = keeper.books().down().map(|down| format!("; down: {down}")).unwrap_or_default();
+        format!("stopped with {} records that are not kept and not acknowledged{down}", queue.pending())
+    };
+    anyhow::ensure!(in_time, unkept());
+    let mut missed = 0;
+    for teller in tellers {
+        missed += timeout(GRACE, teller).await.with_context(unkept)?.context("the teller ended without a word")?;
+    }
+    if missed > 0 {
+        log::fail(format_args!("{missed} events have no line, as the sinks were behind"));
+    }
+    let ended = match early {
+        Some(ended) => ended,
+        None => {
+            let unkept = unkept();
+            drop(queue);
+            timeout(GRACE, keeper.ended()).await.context(unkept)?
+        }
+    };
+    Ok(ended.context("the keeper ended without a word")??)
+}
+
+/// The sinks that are set; stdout where none is.
+fn sinks(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let stdout = || StdoutSink::new().context("cannot start the thread that writes to stdout");
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    for sink in &settings.sinks {
+        match &sink.kind {
+            SinkKind::Stdout => sinks.push(Box::new(stdout()?)),
+            SinkKind::Mqtt(mqtt) => {
+                let id = settings.gateway.name();
+                let sink = Mqtt::new(mqtt, &id).with_context(|| format!("sink[{}]", sink.place))?;
+                sinks.push(Box::new(sink));
+            }
+        }
+    }
+    if sinks.is_empty() {
+        sinks.push(Box::new(stdout()?));
+    }
+    Ok(sinks)
+}

@@ -1,0 +1,197 @@
+//! SIGHUP: the settings are read again, and what can change while the gateway runs does.
+//!
+//! All is read and judged before anything changes, so a file that is wrong changes nothing.
+
+use super::Plan;
+use super::native::Native;
+use super::plan::{Credentials, NativePlan};
+use crate::log::{self, Log};
+use crate::settings::{Document, Mistakes, Settings};
+use core::fmt;
+use dtu_net::driver::Listen;
+use metrics::counter;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Where settings come from.
+pub(crate) enum Source {
+    File(PathBuf),
+    /// The flags say the same each time; the files that they name may not.
+    Flags(Box<Settings>),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Flags(_) => f.write_str("the flags"),
+        }
+    }
+}
+
+impl Source {
+    /// # Errors
+    ///
+    /// All that is wrong.
+    pub(crate) fn read(&self) -> Result<Read, Mistakes> {
+        let (settings, document) = match self {
+            Self::File(path) => Settings::read(path).map(|(settings, document)| (settings, Some(document)))?,
+            Self::Flags(settings) => (Settings::clone(settings), None),
+        };
+        match Plan::of(&settings) {
+            Ok(plan) => Ok(Read { settings, document, plan }),
+            Err(mut mistakes) => {
+                if let Some(document) = &document {
+                    document.place(&mut mistakes);
+                }
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// Says all that is wrong, a line each.
+    pub(crate) fn tell(&self, mistakes: &Mistakes) {
+        for mistake in mistakes.iter() {
+            match self {
+                Self::File(path) => log::fail(format_args!("{}: {mistake}", path.display())),
+                Self::Flags(_) => log::fail(mistake),
+            }
+        }
+    }
+}
+
+/// What was read, and what it comes to.
+pub(crate) struct Read {
+    pub(crate) settings: Settings,
+    /// Of a file.
+    pub(crate) document: Option<Document>,
+    pub(crate) plan: Plan,
+}
+
+/// A listener for native devices.
+struct Running {
+    key: String,
+    listen: Listen,
+    credentials: Credentials,
+}
+
+impl Running {
+    fn is(&self, plan: &NativePlan) -> bool {
+        self.key == plan.key && self.listen == plan.listen
+    }
+}
+
+/// What runs, as far as it can change.
+pub(super) struct Reloader {
+    source: Source,
+    /// As they were at the start; what can change is as it is now.
+    settings: Settings,
+    /// The keys of the file at the start, with their values.
+    keys: BTreeMap<String, toml::Value>,
+    log: Log,
+    listeners: Vec<Running>,
+}
+
+impl Reloader {
+    pub(super) fn new(source: Source, read: (Settings, Option<&Document>), log: Log, natives: &[Native]) -> Self {
+        let (settings, document) = read;
+        let keys = document.map(Document::keys).unwrap_or_default();
+        let listeners = natives.iter().map(|native| Running {
+            key: native.key.clone(),
+            listen: native.listen,
+            credentials: native.credentials.clone(),
+        });
+        let listeners = listeners.collect();
+        Self { source, settings, keys, log, listeners }
+    }
+
+    /// Reads the settings again, and says what came of it.
+    pub(super) fn reload(&mut self) {
+        let read = match self.source.read() {
+            Ok(read) => read,
+            Err(mistakes) => {
+                self.source.tell(&mistakes);
+                log::fail(format_args!("{}: nothing is reloaded, and all goes on as it was", self.source));
+                counter!("dtu_config_reloads_total", "outcome" => "refused").increment(1);
+                return;
+            }
+        };
+        for warning in &read.plan.warnings {
+            log::warn(warning);
+        }
+        let restarts = self.restarts(&read);
+        let mut done: Vec<String> = Vec::new();
+        for running in &self.listeners {
+            let newer = read.plan.natives.iter().find(|plan| running.is(plan));
+            done.extend(newer.into_iter().flat_map(|newer| running.credentials.replace(&newer.credentials)));
+        }
+        if read.settings.log.level != self.settings.log.level {
+            let level = &read.settings.log.level;
+            match self.log.set_level(level) {
+                Ok(()) => done.push(format!("log level {}", level.as_str())),
+                Err(error) => log::fail(format_args!("{error:#}")),
+            }
+            self.settings.log.level = level.clone();
+        }
+        let done = if done.is_empty() { "nothing".to_owned() } else { done.join(", ") };
+        for key in &restarts {
+            let line = read.document.as_ref().map_or(0, |document| document.line_of(key));
+            log::warn(format_args!("{}: line {line}: {key}: it needs a restart to change", self.source));
+        }
+        log::say(format_args!("reloaded from {}: {done}", self.source));
+        let outcome = if restarts.is_empty() { "done" } else { "needs_restart" };
+        counter!("dtu_config_reloads_total", "outcome" => outcome).increment(1);
+    }
+
+    /// The keys that have another value than at the start, and stay as they are.
+    fn restarts(&self, read: &Read) -> Vec<String> {
+        let Some(document) = &read.document else { return Vec::new() };
+        let now = document.keys();
+        let differs = |key: &&String| self.keys.get(*key) != now.get(*key);
+        let mut changed: Vec<String> = self.keys.keys().chain(now.keys()).filter(differs).cloned().collect();
+        changed.sort();
+        changed.dedup();
+        changed.retain(|key| !self.is_reloaded(key, read) && !self.settings.is_same(key, &read.settings));
+        changed
+    }
+
+    /// Whether what a key says is in force after a reload.
+    fn is_reloaded(&self, key: &str, read: &Read) -> bool {
+        if key == "log.level" {
+            return true;
+        }
+        // A listener keeps to whether it has keys and TLS at all.
+        let credentials = read.plan.natives.iter().filter_map(|plan| {
+            let running = self.listeners.iter().find(|running| running.is(plan))?;
+            Some((&plan.key, running.credentials.has_the_same_as(&plan.credentials)))
+        });
+        let mut credentials =
+            credentials.filter_map(|(listener, same)| Some((key.strip_prefix(listener.as_str())?, same)));
+        credentials.any(|(name, (keys, tls))| match name {
+            ".keys" => keys,
+            ".tls.cert" | ".tls.key" | ".tls.client_ca" => tls,
+            _ => false,
+        })
+    }
+}
+
+impl Credentials {
+    /// Whether keys are there or not as in `other`, and the same for TLS.
+    fn has_the_same_as(&self, other: &Self) -> (bool, bool) {
+        (self.keys.is_some() == other.keys.is_some(), self.tls.is_some() == other.tls.is_some())
+    }
+
+    /// Takes over what `newer` has, and says what that is.
+    fn replace(&self, newer: &Self) -> Vec<String> {
+        let mut done = Vec::new();
+        if let (Some(running), Some(newer)) = (&self.keys, &newer.keys) {
+            running.replace(newer);
+            done.push(format!("keys of {} devices", running.len()));
+        }
+        if let (Some(running), Some(newer)) = (&self.tls, &newer.tls) {
+            running.replace(newer);
+            done.push("the certificate".to_owned());
+        }
+        done
+    }
+}

@@ -1,0 +1,95 @@
+//! What a gateway says on stderr: lines for people, or one JSON object a line for what reads logs.
+//!
+//! What is said in words always (`say`, `warn`, `fail`) is a plain line in text, and an object like the rest in JSON.
+
+use crate::settings::{Format, Level, LogSettings};
+use anyhow::Context;
+use core::fmt::Display;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::io::IsTerminal;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+/// Where what is said in words comes from, in JSON.
+const WORDS: &str = "gateway";
+
+/// What the gateway says in its own words already.
+const SAID: &str = "dtu_net::driver::server=error,dtu_net::driver::transparent::server=error";
+
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// The log, of which the level can be changed.
+#[derive(Debug)]
+pub(crate) struct Log(reload::Handle<EnvFilter, Registry>);
+
+/// Starts it, once in a process.
+///
+/// # Errors
+///
+/// When there is one already.
+pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Log> {
+    let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
+    let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match settings.format {
+        Format::Text => registry.with(layer).try_init(),
+        Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+    started.context("cannot start the log")?;
+    IS_JSON.store(settings.format == Format::Json, Ordering::Relaxed);
+    Ok(Log(handle))
+}
+
+impl Log {
+    /// Says more or less from now on.
+    ///
+    /// # Errors
+    ///
+    /// A level that is none, which the settings do not have.
+    pub(crate) fn set_level(&self, level: &Level) -> anyhow::Result<()> {
+        self.0.reload(filter(level)?).context("the log is gone")
+    }
+}
+
+fn filter(level: &Level) -> anyhow::Result<EnvFilter> {
+    let level = level.as_str();
+    // What stands later counts.
+    let directives = match level {
+        "off" => "off".to_owned(),
+        level if level.contains('=') => format!("{WORDS}=info,{level}"),
+        level => format!("{WORDS}=info,{SAID},{level}"),
+    };
+    EnvFilter::try_new(directives).context("the log's level")
+}
+
+fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
+
+/// Says something that is always said.
+pub(crate) fn say(text: impl Display) {
+    if is_json() {
+        tracing::info!(target: WORDS, "{text}");
+    } else {
+        eprintln!("{text}");
+    }
+}
+
+/// Says what is unsafe or will not go on, and does not end the process.
+pub(crate) fn warn(text: impl Display) {
+    if is_json() {
+        tracing::warn!(target: WORDS, "{text}");
+    } else {
+        eprintln!("dtu: warning: {text}");
+    }
+}
+
+/// Says what went wrong.
+pub(crate) fn fail(text: impl Display) {
+    if is_json() {
+        tracing::error!(target: WORDS, "{text}");
+    } else {
+        eprintln!("dtu: {text}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The file that is written now: whole batches, on the disk before anybody is told.
+
+use super::FileSettings;
+use super::mend::whole_lines;
+use super::rotation::Rotation;
+use crate::sink::say;
+use metrics::counter;
+use std::fs::{File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::SystemTime;
+
+/// What a file does when it is written; tests have one that fails.
+pub(super) trait Medium: Send + 'static {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Ready when bytes and length are on the disk.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        Self::set_len(self, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// The file, and what becomes of it.
+pub(super) struct Journal<M> {
+    settings: FileSettings,
+    rotation: Rotation,
+    wrap: fn(File) -> M,
+    /// `None` between a file that was moved aside and the next one.
+    current: Option<Current<M>>,
+}
+
+/// A file that is open and locked.
+struct Current<M> {
+    medium: M,
+    /// What tells it from another one under the same name.
+    identity: (u64, u64),
+    /// Up to here everything is on the disk.
+    kept: u64,
+    /// Whether something may stand behind that.
+    is_untidy: bool,
+    /// When its first line came; `None` while there is none.
+    began: Option<SystemTime>,
+}
+
+impl<M: Medium> Journal<M> {
+    /// # Errors
+    ///
+    /// As [`FileSink::open`](super::FileSink::open).
+    pub(super) fn open(settings: FileSettings, wrap: fn(File) -> M) -> io::Result<Self> {
+        // What is moved aside stands beside the file, not beside a link to it.
+        let rotation = Rotation::new(&settings.path.canonicalize().unwrap_or_else(|_| settings.path.clone()));
+        let mut journal = Self { settings, rotation, wrap, current: None };
+        journal.current = Some(journal.open_current().map_err(|error| journal.say_where("open", &error))?);
+        Ok(journal)
+    }
+
+    /// Appends whole lines. They are on the disk when it is ready.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of them is in the file, or it is cut off before the next try.
+    pub(super) fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+        let is_due = self.current.as_ref().is_some_and(|current| current.is_due(&self.settings, lines.len(), now));
+        // Lines in a file that somebody has moved away or deleted would be found by nobody.
+        if self.current.as_ref().is_some_and(|current| !current.is_at(&self.rotation)) {
+            say(format_args!("{} is not there any more; a new one is begun", self.rotation.path().display()));
+            self.current = None;
+        } else if is_due {
+            self.rotate(now).map_err(|error| self.say_where("rotate", &error))?;
+        }
+        if self.current.is_none() {
+            self.current = Some(self.open_current().map_err(|error| self.say_where("open", &error))?);
+        }
+        let current = self.current.as_mut().expect("it was opened above");
+        let written = current.append(lines, now);
+        written.map_err(|error| self.say_where("write", &error))
+    }
+
+    fn open_current(&self) -> io::Result<Current<M>> {
+        let path = self.rotation.path();
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        // Two that append would write over each other. Where there are no locks, that is up to the operator.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process writes it"));
+        }
+        let kept = whole_lines(&file, metadata.len())?;
+        if kept < metadata.len() {
+            let cut = metadata.len() - kept;
+            file.set_len(kept)?;
+            file.sync_all()?;
+            say(format_args!(
+                "{}: {cut} bytes of what was being written when the last run ended are cut off; they were not acknowledged",
+                path.display()
+            ));
+        }
+        self.rotation.sync_directory()?;
+        Ok(Current {
+            medium: (self.wrap)(file),
+            identity: identity(&metadata),
+            kept,
+            is_untidy: false,
+            began: (kept > 0).then(|| metadata.created().or_else(|_| metadata.modified())).transpose()?,
+        })
+    }
+
+    /// Moves the file aside, and deletes what is beyond those to be kept. The next one is not opened yet.
+    fn rotate(&mut self, now: SystemTime) -> io::Result<()> {
+        self.current.as_mut().map_or(Ok(()), Current::tidy)?;
+        self.rotation.move_aside(now)?;
+        self.current = None;
+        let Some(keep) = self.settings.keep else { return Ok(()) };
+        let deleted = self.rotation.delete_beyond(keep)?;
+        for path in &deleted {
+            counter!("dtu_sink_deleted_files_total").increment(1);
+            say(format_args!("{} is deleted, as {keep} files are kept", path.display()));
+        }
+        Ok(())
+    }
+
+    fn say_where(&self, what: &str, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("cannot {what} {}: {error}", self.rotation.path().display()))
+    }
+}
+
+impl<M: Medium> Current<M> {
+    fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
+        self.tidy()?;
+        self.is_untidy = true;
+        let written = self.medium.write_all_at(lines, self.kept).and_then(|()| self.medium.sync());
+        if let Err(error) = written {
+            // At once, so that whoever reads the file meanwhile sees whole lines; where that fails, before the next try.
+            let _later = self.tidy();
+            return Err(error);
+        }
+        self.is_untidy = false;
+        self.kept += u64::try_from(lines.len()).expect("memory is smaller than that");
+        self.began.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Cuts off what a write that failed has left.
+    fn tidy(&mut self) -> io::Result<()> {
+        if self.is_untidy {
+            self.medium.set_len(self.kept)?;
+            self.is_untidy = false;
+        }
+        Ok(())
+    }
+
+    /// Whether it has to make room for a new file before `more` bytes.
+    fn is_due(&self, settings: &FileSettings, more: usize, now: SystemTime) -> bool {
+        let Some(began) = self.began else { return false };
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let is_full = settings.rotate_size.is_some_and(|size| self.kept.saturating_add(more) > size.0);
+        let age = now.duration_since(began).unwrap_or_default();
+        is_full || settings.rotate_every.is_some_and(|every| age >= every.0)
+    }
+
+    /// Whether it still has its name.
+    fn is_at(&self, rotation: &Rotation) -> bool {
+        std::fs::metadata(rotation.path()).is_ok_and(|found| identity(&found) == self.identity)
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+use super::*;
+use crate::settings::units::{Size, Span};
+use core::cell::RefCell;
+use core::num::NonZeroU32;
+use core::time::Duration;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use std::fs;
+use std::path::Path;
+
+thread_local! {
+    /// What goes wrong in the test of this thread.
+    static TROUBLE: RefCell<Option<Xoshiro256PlusPlus>> = const { RefCell::new(None) };
+}
+
+/// A number below `below`; `below` itself while nothing is to go wrong.
+fn draw(below: u64) -> u64 {
+    TROUBLE.with_borrow_mut(|trouble| trouble.as_mut().map_or(below, |rng| rng.next_u64() % below))
+}
+
+/// A disk on which one thing in four fails; a write, after a part of it.
+struct BadDisk(File);
+
+impl Medium for BadDisk {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if draw(4) == 0 {
+            let part = usize::try_from(draw(u64::try_from(bytes.len()).unwrap() + 1)).unwrap();
+            FileExt::write_all_at(&self.0, &bytes[..part], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        FileExt::write_all_at(&self.0, bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if draw(4) == 0 { Err(io::ErrorKind::Other.into()) } else { self.0.set_len(len) }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if draw(4) == 0 { Err(io::ErrorKind::Other.into()) } else { self.0.sync_data() }
+    }
+}
+
+fn settings(path: &Path) -> FileSettings {
+    FileSettings { path: path.into(), rotate_size: None, rotate_every: None, keep: None }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_633_532 + seconds)
+}
+
+/// All files in the order in which they were begun, the current one last.
+fn all_text(directory: &Path) -> Vec<String> {
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // `-` stands before `.`, and the files of one moment are numbered: 1 to 9 in these tests.
+    paths.sort_by_key(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap().replace("Z.jsonl", "Z-0.jsonl");
+        (name == "data.jsonl", name)
+    });
+    paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn on_a_bad_disk_every_line_is_in_the_file_once_and_in_order() {
+    for seed in 0..200 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data.jsonl");
+        let mut journal = Journal::open(settings(&path), BadDisk).unwrap();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        TROUBLE.set(Some(Xoshiro256PlusPlus::seed_from_u64(seed + 1_000)));
+        let (mut kept, mut number) = (String::new(), 0);
+        for _ in 0..10 {
+            let mut batch = String::new();
+            for _ in 0..=rng.next_u64() % 4 {
+                number += 1;
+                batch += &format!("{{\"number\":{number}}}\n");
+            }
+            // Bounded: one try in four gets through at the least.
+            let stored = (0..1_000).any(|_| {
+                let stored = journal.append(batch.as_bytes(), at(0)).is_ok();
+                let text = fs::read_to_string(&path).unwrap();
+                let begins = if stored { kept.clone() + &batch } else { kept.clone() };
+                assert!(text.starts_with(&begins), "seed {seed}: {text:?} does not begin with {begins:?}");
+                stored
+            });
+            assert!(stored, "seed {seed}");
+            kept += &batch;
+            assert_eq!(fs::read_to_string(&path).unwrap(), kept, "seed {seed}");
+        }
+        // It is killed with a write that failed, and what is left of that not cut.
+        let _failed = journal.append(b"{\"number\":0}\n", at(0));
+        drop(journal);
+        TROUBLE.set(None);
+        drop(Journal::open(settings(&path), BadDisk).unwrap());
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&kept) && text.ends_with('\n'), "seed {seed}: {text:?} after {kept:?}");
+    }
+}
+
+#[test]
+fn a_full_file_is_moved_aside_before_it_gets_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = FileSettings { rotate_size: Some(Size(20)), ..settings(&directory.path().join("data.jsonl")) };
+    let mut journal = Journal::open(settings, |file| file).unwrap();
+    for line in ["{\"n\":1}\n", "{\"n\":22}\n", "{\"n\":3}\n", "{\"n\":\"longer than a file\"}\n", "{\"n\":5}\n"] {
+        journal.append(line.as_bytes(), at(0)).unwrap();
+    }
+    let longer = "{\"n\":\"longer than a file\"}\n";
+    assert_eq!(all_text(directory.path()), ["{\"n\":1}\n{\"n\":22}\n", "{\"n\":3}\n", longer, "{\"n\":5}\n"]);
+}
+
+#[test]
+fn a_file_is_as_old_as_its_first_line_and_an_empty_one_has_no_age() {
+    let directory = tempfile::tempdir().unwrap();
+    let every = Some(Span(Duration::from_secs(10)));
+    let settings = FileSettings { rotate_every: every, ..settings(&directory.path().join("data.jsonl")) };
+    let mut journal = Journal::open(settings, |file| file).unwrap();
+    for (line, second) in
+        [("{1}\n", 100), ("{2}\n", 109), ("{3}\n", 110), ("{4}\n", 119), ("{5}\n", 50), ("{6}\n", 200)]
+    {
+        journal.append(line.as_bytes(), at(second)).unwrap();
+    }
+    assert_eq!(all_text(directory.path()), ["{1}\n{2}\n", "{3}\n{4}\n{5}\n", "{6}\n"]);
+}
+
+#[test]
+fn of_what_was_moved_aside_only_the_newest_are_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.jsonl");
+    let settings = FileSettings { rotate_size: Some(Size(1)), keep: NonZeroU32::new(2), ..settings(&path) };
+    let mut journal = Journal::open(settings, |file| file).unwrap();
+    for number in 1..=6 {
+        journal.append(format!("{{{number}}}\n").as_bytes(), at(number)).unwrap();
+    }
+    assert_eq!(all_text(directory.path()), ["{4}\n", "{5}\n", "{6}\n"]);
+}
+
+#[test]
+fn a_file_that_somebody_moved_or_deleted_is_begun_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.jsonl");
+    let mut journal = Journal::open(settings(&path), |file| file).unwrap();
+    journal.append(b"{1}\n", at(0)).unwrap();
+    fs::rename(&path, directory.path().join("a")).unwrap();
+    journal.append(b"{2}\n", at(0)).unwrap();
+    fs::remove_file(&path).unwrap();
+    journal.append(b"{3}\n", at(0)).unwrap();
+    assert_eq!(all_text(directory.path()), ["{1}\n", "{3}\n"]);
+}
+
+#[test]
+fn what_cannot_be_used_is_told_with_its_path_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.jsonl");
+    let error = |path: &Path| Journal::open(settings(path), |file| file).err().unwrap().to_string();
+    assert!(error(&directory.path().join("no/such")).contains("no/such"));
+    assert!(error(directory.path()).contains("cannot open"));
+    assert!(error(Path::new("/dev/null")).contains("no regular file"));
+    fs::write(&path, "something else").unwrap();
+    assert!(error(&path).contains("no file of JSON lines"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "something else");
+    fs::write(&path, "").unwrap();
+    let _first = Journal::open(settings(&path), |file| file).unwrap();
+    assert!(error(&path).contains("another process"));
+}
+
+#[test]
+fn a_torn_line_is_cut_when_the_file_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.jsonl");
+    fs::write(&path, "{1}\n{2").unwrap();
+    let mut journal = Journal::open(settings(&path), |file| file).unwrap();
+    journal.append(b"{3}\n", at(0)).unwrap();
+    assert_eq!(all_text(directory.path()), ["{1}\n{3}\n"]);
+}
