@@ -3,13 +3,17 @@
 mod address;
 mod capture;
 mod chaos;
+mod cluster;
 mod completions;
 mod config;
 mod connect;
 mod decode;
 mod demo;
+mod fleet;
 mod framings;
 mod gateway;
+mod health;
+mod http;
 mod log;
 mod nats;
 mod progress;

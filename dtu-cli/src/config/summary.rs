@@ -12,6 +12,8 @@ pub(super) fn of(read: &Read) -> String {
     let settings = &read.settings;
     let sinks = settings.sinks.iter().map(|sink| match &sink.kind {
         SinkKind::Stdout => "stdout".to_owned(),
+        SinkKind::File(file) => format!("the file {}", file.path.display()),
+        SinkKind::Nats(nats) => format!("the stream {} of NATS", nats.stream),
         SinkKind::Mqtt(mqtt) => format!("{} ({}/...)", mqtt.broker, mqtt.prefix),
     });
     let sinks: Vec<_> = if settings.sinks.is_empty() { vec!["stdout".to_owned()] } else { sinks.collect() };

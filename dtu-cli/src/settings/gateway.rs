@@ -27,10 +27,10 @@ impl Default for GatewaySettings {
 }
 
 impl GatewaySettings {
-    /// Its id, or else the host's name.
-    pub(crate) fn name(&self) -> String {
+    /// The name of this gateway.
+    pub(crate) fn id(&self) -> String {
         let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-        self.id.clone().or_else(host).filter(|name| !name.is_empty()).unwrap_or_else(|| "gateway".to_owned())
+        self.id.clone().or_else(host).unwrap_or_else(|| "gateway".to_owned())
     }
 
     pub(super) fn check(&self, taken: &mut Taken, mistakes: &mut Mistakes) {

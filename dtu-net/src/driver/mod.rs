@@ -55,6 +55,7 @@ mod shared;
 pub mod tap;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod totals;
 pub mod transparent;
 mod turns;
 mod udp;

@@ -174,6 +174,11 @@ impl MqttSettings {
         (files.cert.is_some() != files.key.is_some()).then(|| ("tls", "cert and key go together".into()))
     }
 
+    /// Whether a broker would take both for one client, and throw one of them out.
+    pub(crate) fn is_client_of(&self, other: &Self) -> bool {
+        (&self.broker, &self.client_id) == (&other.broker, &other.client_id)
+    }
+
     /// Paths in a file are relative to it.
     pub(crate) fn relative_to(&mut self, base: &Path) {
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.ca, &mut tls.cert, &mut tls.key]);
