@@ -161,6 +161,36 @@ def a_lost_stream_is_told_and_comes_back_with_what_changed(browser):
     return fixture
 
 
+def a_stream_that_begins_anew_leaves_out_what_is_gone(browser):
+    fixture = Fixture(browser, devices=1200, changed=0)
+    fixture.open()
+    loaded(fixture, 1200)
+    with fixture.gateway.lock:
+        del fixture.gateway.rows["meter-0002"]
+    fixture.gateway.resets += 1
+    loaded(fixture, 1199)
+    return fixture
+
+
+def a_stream_that_falls_silent_is_opened_again(browser):
+    fixture = Fixture(browser, devices=10)
+    fixture.page.clock.install()
+    page = fixture.open()
+    loaded(fixture, 10)
+    fixture.gateway.is_hung = True
+    page.wait_for_timeout(1500)
+    asked = fixture.gateway.streams_asked
+    page.clock.fast_forward(30_000)
+    assert fixture.text("#live") == "live"
+    page.clock.fast_forward(11_000)
+    page.wait_for_selector("#live:text-is('not live')")
+    fixture.gateway.is_hung = False
+    page.clock.fast_forward(16_000)
+    page.wait_for_selector("#live:text-is('live')")
+    assert fixture.gateway.streams_asked > asked
+    return fixture
+
+
 def a_sink_that_is_down_and_a_full_queue_are_told(browser):
     fixture = Fixture(browser, devices=10)
     page = fixture.open()
