@@ -189,13 +189,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut stop = crate::stop::signal()?;
     let plan = args.units.plan()?;
+    let sink = args.sink()?;
     let listen = Listen { tcp: Some(args.listen), udp: args.udp };
     let mut server =
         Server::listen(listen, args.config()?, CancellationToken::new()).with_context(|| match args.udp {
             Some(udp) => format!("cannot listen on {} and, for datagrams, on {udp}", args.listen),
             None => format!("cannot listen on {}", args.listen),
         })?;
-    let (queue, mut keeper) = sink::start(vec![args.sink()?]);
+    let (queue, mut keeper) = sink::start(vec![sink]);
     let (stopping, ended, sessions) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     let teller = tokio::spawn(tasks::tell(server.events(), queue.clone(), ended.clone()));
     let mut units = Units::start(plan, &queue).await?;
