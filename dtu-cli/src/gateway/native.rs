@@ -8,6 +8,7 @@ use crate::serve::tasks;
 use anyhow::Context;
 use core::time::Duration;
 use dtu_net::driver::{Listen, Server};
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -56,11 +57,11 @@ impl Native {
 
     /// Takes who comes, until all sessions are drained, or at once when `feed` is to stop.
     pub(super) async fn run(mut self, feed: Feed, draining: Draining) -> Self {
-        let (mut ticks, mut drain) = (interval(busy::EVERY), None);
+        let (feed, mut ticks, mut drain) = (Arc::new(feed), interval(busy::EVERY), None);
         loop {
             tokio::select! {
                 Some(session) = self.server.accept() => {
-                    feed.sessions.spawn(tasks::carry(session, feed.queue.clone(), feed.stopping.clone()));
+                    feed.sessions.spawn(tasks::carry(session, Arc::clone(&feed)));
                 }
                 _ = ticks.tick() => self.busy.tell(self.server.counters().busy),
                 () = draining.begins.cancelled(), if drain.is_none() => {
