@@ -2,12 +2,16 @@
 
 mod address;
 mod chaos;
+mod cluster;
 mod config;
 mod connect;
 mod decode;
 mod demo;
+mod fleet;
 mod framings;
 mod gateway;
+mod health;
+mod http;
 mod log;
 mod nats;
 mod progress;

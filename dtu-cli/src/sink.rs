@@ -23,7 +23,7 @@ use core::pin::Pin;
 
 /// Says what became of a sink, for people.
 fn say(text: impl fmt::Display) {
-    eprintln!("dtu: {text}");
+    crate::log::fail(text);
 }
 
 /// What a sink's work comes to.

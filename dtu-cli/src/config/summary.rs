@@ -10,8 +10,10 @@ pub(super) fn of(read: &Read) -> String {
         lines.push(format!("listens for transparent DTUs on {}, profile {}", units.addr, units.profile));
     }
     let settings = &read.settings;
-    let sinks = settings.sinks.iter().map(|sink| match sink.kind {
+    let sinks = settings.sinks.iter().map(|sink| match &sink.kind {
         SinkKind::Stdout => "stdout".to_owned(),
+        SinkKind::File(file) => format!("the file {}", file.path.display()),
+        SinkKind::Nats(nats) => format!("the stream {} of NATS", nats.stream),
     });
     let sinks: Vec<_> = if settings.sinks.is_empty() { vec!["stdout".to_owned()] } else { sinks.collect() };
     lines.push(format!("keeps what they send in: {}", sinks.join(", ")));

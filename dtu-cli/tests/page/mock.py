@@ -57,12 +57,14 @@ class Gateway:
         self.sinks = [{"name": "file", "up": True, "breaker_open": False}, {"name": "nats", "up": True, "breaker_open": False}]
         self.queue = {"records": 12, "capacity": 4096}
         self.draining = False
+        self.refusal = "show the token: Authorization: Bearer TOKEN"
         self.counters_extra = {}
         self.rows = {}
         self.logs = {}
         self.gone = []
         self.calls = []
         self.refuse_streams = False
+        self.streams_asked = 0
         self.stream_generation = 0
         self.lock = threading.Lock()
         self.tick = threading.Condition()
@@ -272,7 +274,7 @@ class Handler(BaseHTTPRequestHandler):
     def is_allowed(self):
         if self.gateway.token is None or self.headers.get("authorization") == f"Bearer {self.gateway.token}":
             return True
-        self.send(401, error("unauthorized", "the token is missing or wrong"))
+        self.send(401, error("unauthorized", self.gateway.refusal))
         return False
 
     def do_GET(self):
@@ -317,6 +319,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def events(self):
         gateway = self.gateway
+        gateway.streams_asked += 1
         if gateway.refuse_streams:
             return self.send(503, error("full", "64 streams are open"))
         self.send_response(200)

@@ -54,6 +54,7 @@ mod share;
 mod shared;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod totals;
 pub mod transparent;
 mod turns;
 mod udp;

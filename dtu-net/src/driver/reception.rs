@@ -316,10 +316,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Connection<S
                 Stage::Carried(carriage) => {
                     ready!(Pin::new(carriage).poll(context));
                     let Stage::Carried(carriage) = mem::replace(&mut this.stage, Stage::Over) else { continue };
-                    match carriage.into_stream() {
-                        (stream, true) => this.leaving(stream),
-                        (_, false) => Stage::Over,
-                    }
+                    let (shared, stream, may_read) = carriage.into_parts();
+                    this.house.registry.left(&shared);
+                    if may_read { this.leaving(stream) } else { Stage::Over }
                 }
                 Stage::Leaving(left) => {
                     ready!(left.as_mut().poll(context));
@@ -344,7 +343,7 @@ mod tests {
     fn an_idle_session_takes_few_bytes() {
         let sizes = [
             ("link", size_of::<Link<Server>>(), 376),
-            ("what tasks and handles share", size_of::<Shared<Server>>(), 544),
+            ("what tasks and handles share", size_of::<Shared<Server>>(), 560),
             ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
             ("connection", size_of::<Connection<TcpStream>>(), 136),
             ("timer", size_of::<Sleep>(), 112),

@@ -206,7 +206,7 @@ function askToken(error) {
   at("forget").hidden = true;
   at("login-error").hidden = !had;
   at("login-error").textContent = had ? "The gateway did not take this token." : "";
-  at("login-said").textContent = error?.message && error.message !== error.code ? `The gateway says: ${visible(error.message)}.` : "";
+  at("login-said").textContent = error?.message && error.message !== error.code && !/bearer/i.test(error.message) ? `The gateway says: ${visible(error.message)}.` : "";
   for (const name of ["fleet", "device"]) at(name).hidden = true;
   at("login").hidden = false;
   link = { is: "unauthorized" };

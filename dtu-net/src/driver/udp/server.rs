@@ -235,7 +235,8 @@ impl Door {
                 let _dropped = house.accepted.send(session).await;
             }
             room.admit();
-            Sender::new(socket, house, Arc::clone(&seat)).await;
+            Sender::new(socket, Arc::clone(&house), Arc::clone(&seat)).await;
+            house.registry.left(&seat.shared);
             seats.leave(&seat);
             drop(room);
         });
