@@ -346,7 +346,7 @@ impl Fleet {
     }
 
     /// Asks the line of a device, whichever kind it is of, and waits for the reply.
-    pub(crate) async fn ask(self: &Arc<Self>, ask: &Ask) -> Answer {
+    pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
         let failed = |outcome, text: &str| Answer::failed(&ask.device, outcome, text);
         let Some(device) = self.find(&ask.device) else {
             return failed(Outcome::UnknownDevice, "no such device has come");
@@ -384,7 +384,7 @@ impl Fleet {
         answer
     }
 
-    async fn ask_native(self: &Arc<Self>, session: &Session, device: &Arc<Device>, ask: &Ask) -> Answer {
+    async fn ask_native(&self, session: &Session, device: &Arc<Device>, ask: &Ask) -> Answer {
         let replies = self.lines.replies;
         let request = match ask::request(replies, ask) {
             Ok(request) => request,
@@ -605,3 +605,6 @@ fn seed() -> u64 {
     // Without a random number repeats are spread less, and nothing else is lost.
     getrandom::u64().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,7 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         (
             with("[gatewy]"),
             &[
-                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `log`",
+                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `requests`, `http`, `log`",
             ],
         ),
         (
