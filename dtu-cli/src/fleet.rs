@@ -346,7 +346,7 @@ impl Fleet {
     }
 
     /// Asks the line of a device, whichever kind it is of, and waits for the reply.
-    pub(crate) async fn ask(self: &Arc<Self>, ask: &Ask) -> Answer {
+    pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
         let failed = |outcome, text: &str| Answer::failed(&ask.device, outcome, text);
         let Some(device) = self.find(&ask.device) else {
             return failed(Outcome::UnknownDevice, "no such device has come");
@@ -370,10 +370,11 @@ impl Fleet {
 
     async fn ask_unit(&self, session: &TransparentSession, replies: Replies, device: &Device, ask: &Ask) -> Answer {
         let answer = ask::put(session, replies, ask).await;
-        if !matches!(answer.outcome, Outcome::BadRequest | Outcome::Full | Outcome::Expired)
+        if was_sent(answer.outcome)
             && let Ok(request) = ask::bytes(&ask.hex)
         {
-            device.sent(0, &request);
+            let ago = answer.round_trip_ms.map_or(0, |time| time as u64);
+            device.sent(Millis(Millis::now().0.saturating_sub(ago)), 0, &request);
             self.meters.down(request.len());
         }
         if let Some(reply) = answer.hex.as_deref().and_then(|hex| ask::bytes(hex).ok()) {
@@ -383,7 +384,7 @@ impl Fleet {
         answer
     }
 
-    async fn ask_native(self: &Arc<Self>, session: &Session, device: &Arc<Device>, ask: &Ask) -> Answer {
+    async fn ask_native(&self, session: &Session, device: &Arc<Device>, ask: &Ask) -> Answer {
         let replies = self.lines.replies;
         let request = match ask::request(replies, ask) {
             Ok(request) => request,
@@ -409,13 +410,17 @@ impl Fleet {
                 }
             }
         };
-        match outcome {
+        let answer = match outcome {
             Ok(reply) => {
                 let bytes = if self.lines.is_raw { reply.frame.payload() } else { reply.frame.as_bytes() };
                 Answer::replied(&ask.device, replies, bytes, reply.round_trip)
             }
             Err(unanswered) => Answer::unanswered(&ask.device, &unanswered, session.state().state),
+        };
+        if was_sent(answer.outcome) {
+            self.meters.down(len);
         }
+        answer
     }
 
     /// How long a reply may take where the request does not say.
@@ -590,8 +595,16 @@ impl Device {
     }
 }
 
+/// Whether what was asked has left, as far as it is known.
+const fn was_sent(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Replied | Outcome::Sent | Outcome::TimedOut | Outcome::LineGone)
+}
+
 /// Spreads the repeats of a line.
 fn seed() -> u64 {
     // Without a random number repeats are spread less, and nothing else is lost.
     getrandom::u64().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,9 +72,10 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let metrics = settings.http.listen.map(|_| http::install_metrics()).transpose()?;
     let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
     gauge!("dtu_session_memory_limit_bytes").set(max_memory as f64);
+    let fleet = Fleet::new(&settings.requests)?;
     let (queue, mut keeper) = sink::start(sinks::open(&settings).await?);
-    let (fleet, health) = (Fleet::new(&settings.requests)?, Arc::new(Health::new(Arc::clone(keeper.books()))));
-    let status = Arc::new(Status::new(settings.gateway.id()));
+    let status = Arc::new(Status::new(settings.gateway.id(), queue.gauge()));
+    let health = Arc::new(Health::new(Arc::clone(keeper.books())));
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let http = match metrics {
         Some(metrics) => {

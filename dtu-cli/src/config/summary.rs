@@ -24,6 +24,10 @@ pub(super) fn of(read: &Read) -> String {
     if let Some(control) = settings.gateway.control {
         lines.push(format!("answers `dtu request` on {control}"));
     }
+    if let Some(listen) = settings.http.listen {
+        let who = if settings.http.token_file.is_some() { "with the token" } else { "on this machine" };
+        lines.push(format!("answers HTTP on http://{listen}, for who is {who}"));
+    }
     lines.push(format!("closes its sessions at the end over {}", settings.gateway.drain));
     lines.join("\n") + "\n"
 }

@@ -41,6 +41,8 @@ fn the_example_is_a_file_and_says_the_defaults() {
     assert_eq!(settings.requests, defaults.requests);
     assert_eq!(settings.http, defaults.http);
     assert_eq!(settings.log, defaults.log);
+    assert_eq!(settings.requests, defaults.requests);
+    assert_eq!(settings.http, defaults.http);
     assert_eq!(settings.listeners.len(), 2);
     let whole = parse(&whole_example()).unwrap();
     let Some(SinkKind::Nats(stream)) = whole.sinks.get(2).map(|sink| &sink.kind) else { panic!("{whole:?}") };
