@@ -634,3 +634,6 @@ fn seed() -> u64 {
     // Without a random number repeats are spread less, and nothing else is lost.
     getrandom::u64().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,6 +136,9 @@ impl Parts<'_> {
     }
 
     fn tell(&mut self, place: Range<usize>, name: &'static str, text: String) {
+        if place.is_empty() {
+            return;
+        }
         self.fields.push(Field { from: place.start, to: place.end, name, text });
     }
 }
