@@ -34,7 +34,7 @@ impl Gateway {
         let path = write_private(directory, &format!("{id}.toml"), &text);
         let mut process = Process::spawn(dtu(&["serve", "--config", &path]).stdout(Stdio::piped()));
         let events = lines(process.stdout());
-        let mut address = |said: &str| process.says(said).0.rsplit_once(' ').unwrap().1.to_owned();
+        let address = |said: &str| process.says(said).0.rsplit_once(' ').unwrap().1.to_owned();
         let (control, transparent) = (address("control on "), address("transparent DTUs on "));
         let native = address("listening on ");
         Self { process, events, control, transparent, native }
