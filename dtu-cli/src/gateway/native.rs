@@ -8,9 +8,13 @@ use crate::serve::tasks;
 use anyhow::Context;
 use core::time::Duration;
 use dtu_net::driver::{Listen, Server};
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
+
+/// How often the counters of a server are taken down for those who look at them.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// How the end of a gateway begins for a listener.
 #[derive(Clone)]
@@ -40,7 +44,8 @@ impl Native {
     pub(super) fn start(plan: NativePlan, feed: &Feed) -> anyhow::Result<Self> {
         let NativePlan { key, listen, config, credentials } = plan;
         let server = Server::listen(listen, config, CancellationToken::new()).with_context(|| what(listen))?;
-        let teller = tokio::spawn(tasks::tell(server.events(), feed.queue.clone(), feed.ended.clone()));
+        let teller =
+            tokio::spawn(tasks::tell(server.events(), feed.queue.clone(), Arc::clone(&feed.fleet), feed.ended.clone()));
         Ok(Self { server, teller, busy: Busy::default(), key, listen, credentials })
     }
 
@@ -56,13 +61,15 @@ impl Native {
 
     /// Takes who comes, until all sessions are drained, or at once when `feed` is to stop.
     pub(super) async fn run(mut self, feed: Feed, draining: Draining) -> Self {
-        let (mut ticks, mut drain) = (interval(busy::EVERY), None);
+        let (mut ticks, mut seconds, mut drain) = (interval(busy::EVERY), interval(COUNTED), None);
         loop {
             tokio::select! {
                 Some(session) = self.server.accept() => {
-                    feed.sessions.spawn(tasks::carry(session, feed.queue.clone(), feed.stopping.clone()));
+                    let seat = feed.fleet.enter_native(&session);
+                    feed.sessions.spawn(tasks::carry(session, feed.queue.clone(), seat, feed.stopping.clone()));
                 }
                 _ = ticks.tick() => self.busy.tell(self.server.counters().busy),
+                _ = seconds.tick() => feed.status.counted(&self.key, self.server.counters()),
                 () = draining.begins.cancelled(), if drain.is_none() => {
                     drain = Some(Box::pin(self.server.drain(draining.spread, draining.grace)));
                 }

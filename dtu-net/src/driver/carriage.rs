@@ -39,9 +39,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Carriage<S, R> {
         Self { stream, shared, epoch, out: Vec::new(), turns: Turns::default(), broken: false }
     }
 
-    /// The stream, and whether its other end may still read.
-    pub(crate) fn into_stream(self) -> (S, bool) {
-        (self.stream, !self.broken && self.out.is_empty())
+    /// The link, the stream, and whether its other end may still read.
+    pub(crate) fn into_parts(self) -> (Arc<Shared<R>>, S, bool) {
+        (self.shared, self.stream, !self.broken && self.out.is_empty())
     }
 
     /// Reads once. Returns whether there was something.

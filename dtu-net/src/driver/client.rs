@@ -294,7 +294,7 @@ where
     shared.task(|inner, now| inner.link.handle_connected(epoch, now, Carrier::Stream));
     let mut carriage = Carriage::new(stream, Arc::clone(shared), epoch);
     (&mut carriage).await;
-    let (stream, readable) = carriage.into_stream();
+    let (_, stream, readable) = carriage.into_parts();
     if readable {
         let limit = shared.application(|inner| (inner.link.limits().linger, false));
         // The next connection does not wait for the end of this one.

@@ -1,6 +1,7 @@
 //! Where events go that are for whoever listens: a bounded channel that counts what a slow listener missed, the metrics
 //! facade, and tracing.
 
+use super::totals::Totals;
 use super::udp::drops::DroppedEvent;
 use crate::error::Cause;
 use crate::event::{Epoch, Event, Outcome};
@@ -59,16 +60,28 @@ pub(crate) fn count_settled(outcome: Outcome, count: u32) {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     sender: broadcast::Sender<LinkEvent>,
+    totals: Totals,
 }
 
 impl Hub {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { sender: broadcast::Sender::new(capacity.max(1)) }
+        let (sender, totals) = (broadcast::Sender::new(capacity.max(1)), Totals::default());
+        Self { inner: Arc::new(Inner { sender, totals }) }
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<LinkEvent> {
-        self.sender.subscribe()
+        self.inner.sender.subscribe()
+    }
+
+    /// What the links that tell here add up to.
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.inner.totals
     }
 
     /// Tells what happened on a link.
@@ -154,6 +167,6 @@ impl Hub {
 
     fn send(&self, event: LinkEvent) {
         // Without a listener it has been counted and traced.
-        let _nobody = self.sender.send(event);
+        let _nobody = self.inner.sender.send(event);
     }
 }

@@ -52,8 +52,10 @@ pub mod server;
 mod session;
 mod share;
 mod shared;
+pub mod tap;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod totals;
 pub mod transparent;
 mod turns;
 mod udp;

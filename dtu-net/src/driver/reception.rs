@@ -8,6 +8,7 @@ use super::now;
 use super::registry::{Admitted, Registry};
 use super::session::Session;
 use super::shared::Shared;
+use super::tap::{Tap, Way};
 use super::udp::drops::Drops;
 use crate::auth::NONCE_LEN;
 use crate::error::Cause;
@@ -27,6 +28,7 @@ use dtu_proto::message::{DeviceId, RefuseCode};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep_until, timeout};
@@ -44,6 +46,7 @@ pub(crate) struct House {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) keys: Option<Arc<dyn KeyStore>>,
     pub(crate) admission: Option<Admission>,
+    pub(crate) tap: Option<Arc<dyn Tap>>,
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
     /// New sessions, for the application.
@@ -119,6 +122,15 @@ impl House {
                 tracing::error!(%error, "the system gives no random number");
                 None
             }
+        }
+    }
+
+    /// Shows a datagram to the tap, where there is one.
+    pub(crate) fn tap_datagram(&self, socket: &UdpSocket, peer: SocketAddr, way: Way, bytes: &[u8]) {
+        if let Some(tap) = &self.tap
+            && let Ok(local) = socket.local_addr()
+        {
+            tap.datagram(peer, local, way, bytes);
         }
     }
 
@@ -316,10 +328,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Connection<S
                 Stage::Carried(carriage) => {
                     ready!(Pin::new(carriage).poll(context));
                     let Stage::Carried(carriage) = mem::replace(&mut this.stage, Stage::Over) else { continue };
-                    match carriage.into_stream() {
-                        (stream, true) => this.leaving(stream),
-                        (_, false) => Stage::Over,
-                    }
+                    let (shared, stream, may_read) = carriage.into_parts();
+                    this.house.registry.left(&shared);
+                    if may_read { this.leaving(stream) } else { Stage::Over }
                 }
                 Stage::Leaving(left) => {
                     ready!(left.as_mut().poll(context));
@@ -344,7 +355,7 @@ mod tests {
     fn an_idle_session_takes_few_bytes() {
         let sizes = [
             ("link", size_of::<Link<Server>>(), 376),
-            ("what tasks and handles share", size_of::<Shared<Server>>(), 544),
+            ("what tasks and handles share", size_of::<Shared<Server>>(), 560),
             ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
             ("connection", size_of::<Connection<TcpStream>>(), 136),
             ("timer", size_of::<Sleep>(), 112),

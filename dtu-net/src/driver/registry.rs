@@ -14,6 +14,7 @@ use crate::link::Link;
 use crate::server::Server;
 use core::borrow::Borrow;
 use core::hash::{Hash, Hasher};
+use core::mem;
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -102,6 +103,8 @@ pub(crate) struct Registry {
     hub: Hub,
     /// What the last sweep found.
     share: Share,
+    /// The sessions whose last connection is over; some of them may have another one since.
+    away: Mutex<Vec<Arc<Shared<Server>>>>,
 }
 
 /// What a sweep has found.
@@ -129,6 +132,7 @@ impl Registry {
             began: now(),
             hub,
             share: Share::new("dtu_sessions", "dtu_session_memory_bytes"),
+            away: Mutex::default(),
         }
     }
 
@@ -193,22 +197,37 @@ impl Registry {
         Ok(epoch.map(|epoch| Admitted { shared, epoch, new }))
     }
 
-    /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns what is left.
+    /// The connection of a session is over: from now on [`sweep`](Self::sweep) runs its timers.
+    pub(crate) fn left(&self, shared: &Arc<Shared<Server>>) {
+        if !shared.task(|inner, _| mem::replace(&mut inner.is_listed, true)) {
+            self.lock_away().push(Arc::clone(shared));
+        }
+    }
+
+    fn lock_away(&self) -> MutexGuard<'_, Vec<Arc<Shared<Server>>>> {
+        // Poison is no concern: no change of the list panics half-way.
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns what is left. Those
+    /// that are connected, of which there are most, are not looked at unless one was closed.
     pub(crate) fn sweep(&self) -> Swept {
-        let (mut closed, mut memory) = (false, 0_usize);
-        for ByDevice(shared) in self.all() {
-            closed |= shared.task(|inner, now| {
+        let mut away = mem::take(&mut *self.lock_away());
+        away.retain(|shared| {
+            shared.task(|inner, now| {
                 // One with a connection is run by that connection's task, which reads before it judges silence.
-                if !inner.link.is_live(inner.link.epoch()) {
+                inner.is_listed = !inner.link.is_live(inner.link.epoch());
+                if inner.is_listed {
                     inner.link.handle_timeout(now);
                 }
-                memory = memory.saturating_add(inner.link.memory());
-                inner.is_closed()
-            });
-        }
-        if closed {
+                inner.is_listed && !inner.is_closed()
+            })
+        });
+        self.lock_away().append(&mut away);
+        if self.hub.totals().take_closed() {
             self.lock().retain(|known| !known.0.task(|inner, _| inner.is_closed()));
         }
+        let memory = self.hub.totals().memory();
         let sessions = self.len();
         self.share.tell(sessions, memory);
         Swept { sessions, memory }

@@ -37,6 +37,10 @@ pub(crate) struct Inner<R> {
     last: Last,
     /// How often the state has changed.
     pub(crate) changes: u64,
+    /// The memory of the link, as the hub's totals have it.
+    memory: usize,
+    /// At a server: it is in the list of those that have no connection.
+    pub(crate) is_listed: bool,
     /// At a server: who the device's connection comes from.
     pub(crate) peer: Peer,
 }
@@ -51,6 +55,8 @@ impl<R: Role> Shared<R> {
             receipts: Receipts::default(),
             last,
             changes: 0,
+            memory: 0,
+            is_listed: false,
             peer: Peer::default(),
         };
         let (hands, used_until) = (AtomicU32::new(0), AtomicU64::new(0));
@@ -104,6 +110,13 @@ impl<R: Role> Shared<R> {
         F: FnMut(&mut Inner<R>) -> (Option<T>, bool) + Unpin,
     {
         Wait { shared: self, ticket: None, look }
+    }
+}
+
+impl<R> Drop for Shared<R> {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.hub.totals().change(inner.memory, 0);
     }
 }
 
@@ -170,6 +183,9 @@ impl<R: Role> Inner<R> {
             match &event {
                 Event::Settled { first, count, outcome } => self.receipts.settle(*first, *count, *outcome),
                 Event::State(change) => {
+                    if change.state == State::Closed {
+                        hub.totals().closed();
+                    }
                     self.last = change.clone().into();
                     self.changes += 1;
                 }
@@ -182,6 +198,9 @@ impl<R: Role> Inner<R> {
             let epoch = if let Event::State(change) = &event { change.epoch } else { self.link.epoch() };
             hub.tell(device, epoch, event);
         }
+        let memory = self.link.memory();
+        hub.totals().change(self.memory, memory);
+        self.memory = memory;
         changed
     }
 
