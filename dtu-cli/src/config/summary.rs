@@ -14,11 +14,25 @@ pub(super) fn of(read: &Read) -> String {
         SinkKind::Stdout => "stdout".to_owned(),
         SinkKind::File(file) => format!("the file {}", file.path.display()),
         SinkKind::Nats(nats) => format!("the stream {} of NATS", nats.stream),
+        SinkKind::Mqtt(mqtt) => format!("{} ({}/...)", mqtt.broker, mqtt.prefix),
     });
     let sinks: Vec<_> = if settings.sinks.is_empty() { vec!["stdout".to_owned()] } else { sinks.collect() };
     lines.push(format!("keeps what they send in: {}", sinks.join(", ")));
+    if let Some(capture) = &settings.capture {
+        lines.push(format!("captures all of it in {}, at most {}", capture.dir.display(), capture.max_total_size));
+    }
+    if let Some(http) = settings.http.listen {
+        lines.push(format!("answers over HTTP on {http}"));
+    }
+    if let Some(cluster) = &settings.cluster {
+        lines.push(format!("shares its fleet as {} by the bucket {} of NATS", settings.gateway.id(), cluster.bucket));
+    }
     if let Some(control) = settings.gateway.control {
         lines.push(format!("answers `dtu request` on {control}"));
+    }
+    if let Some(listen) = settings.http.listen {
+        let who = if settings.http.token_file.is_some() { "with the token" } else { "on this machine" };
+        lines.push(format!("answers HTTP on http://{listen}, for who is {who}"));
     }
     lines.push(format!("closes its sessions at the end over {}", settings.gateway.drain));
     lines.join("\n") + "\n"
