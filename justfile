@@ -92,9 +92,8 @@ coverage:
     # Instrumented, it is of no use for another step.
     rm -rf target/llvm-cov-target
 
-# The page in a headless Chromium, against a gateway and against a fleet of ten thousand rows.
+# The page in a headless Chromium, against a made-up gateway.
 page:
-    cargo build --package dtu-cli
     python3 dtu-cli/tests/page/run.py
 
 # The static binary, and the image with it where buildah is. Ends in target/image.

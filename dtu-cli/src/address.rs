@@ -11,6 +11,23 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
+/// Servers that a fleet is spread over; at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Servers(pub(crate) Vec<String>);
+
+/// The most servers that a list may have.
+const SERVERS_MAX: usize = 64;
+
+/// Servers with commas between them, each once.
+pub(crate) fn servers(text: &str) -> anyhow::Result<Servers> {
+    let servers: Vec<_> = text.split(',').map(parse).collect::<Result<_, _>>()?;
+    ensure!(servers.len() <= SERVERS_MAX, "there may be {SERVERS_MAX} servers at most");
+    for (place, server) in servers.iter().enumerate() {
+        ensure!(!servers[..place].contains(server), "`{server}` stands there twice");
+    }
+    Ok(Servers(servers))
+}
+
 /// An address to listen on.
 pub(crate) fn to_listen_on(text: &str) -> anyhow::Result<SocketAddr> {
     text.parse().context("it has to be an address and a port, as 127.0.0.1:55125 or [::]:55125")
@@ -29,5 +46,15 @@ mod tests {
             let said = parse(text).unwrap_err().to_string();
             assert_eq!(said, format!("`{text}` has to be HOST:PORT"));
         }
+    }
+
+    #[test]
+    fn servers_are_a_list_in_which_each_stands_once() {
+        assert_eq!(servers("a:1").unwrap(), Servers(vec!["a:1".into()]));
+        assert_eq!(servers("a:1,b:2").unwrap(), Servers(vec!["a:1".into(), "b:2".into()]));
+        assert_eq!(servers("a:1,b").unwrap_err().to_string(), "`b` has to be HOST:PORT");
+        assert_eq!(servers("a:1,b:2,a:1").unwrap_err().to_string(), "`a:1` stands there twice");
+        let many: Vec<_> = (1..=65).map(|port| format!("a:{port}")).collect();
+        assert!(servers(&many.join(",")).is_err() && servers(&many[1..].join(",")).is_ok());
     }
 }

@@ -12,19 +12,25 @@ mod keys;
 mod native;
 mod plan;
 mod reload;
+mod sinks;
 
 pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
 
+use crate::capture::Capture;
+use crate::fleet::Fleet;
+use crate::health::Health;
+use crate::http::{self, Http, Status};
 use crate::log;
 use crate::serve::units::Units;
-use crate::settings::{Settings, SinkKind};
-use crate::sink::{self, Queue, Sink, StdoutSink};
+use crate::sink::{self, Queue};
 use anyhow::Context;
 use core::time::Duration;
 use futures_util::future::join_all;
+use metrics::gauge;
 use native::{Draining, Native};
 use reload::Reloader;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +44,10 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Feed {
     /// What is to be stored.
     pub(crate) queue: Queue,
+    /// Who is there.
+    pub(crate) fleet: Arc<Fleet>,
+    /// What the gateway as a whole has counted.
+    pub(crate) status: Arc<Status>,
     /// The tasks of the sessions.
     pub(crate) sessions: TaskTracker,
     /// After it nothing more is taken; what was taken is stored and acknowledged.
@@ -52,24 +62,44 @@ pub(crate) struct Feed {
 ///
 /// What cannot be started, and what was not stored at the end.
 pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Result<()> {
-    let Read { settings, document, plan } = read;
+    let Read { settings, document, mut plan } = read;
     let mut stop = crate::stop::signal()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     for warning in &plan.warnings {
         log::warn(warning);
     }
-    let (queue, mut keeper) = sink::start(sinks(&settings)?);
+    // Before anything counts.
+    let metrics = settings.http.listen.map(|_| http::install_metrics()).transpose()?;
+    let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
+    gauge!("dtu_session_memory_limit_bytes").set(max_memory as f64);
+    let (queue, mut keeper) = sink::start(sinks::open(&settings).await?);
+    let (fleet, health) = (Fleet::new(&settings.requests)?, Arc::new(Health::new(Arc::clone(keeper.books()))));
+    let status = Arc::new(Status::new(settings.gateway.id()));
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
-    let feed = Feed { queue, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
+    let http = match metrics {
+        Some(metrics) => {
+            Http::bind(&settings.http, metrics, Arc::clone(&fleet), Arc::clone(&health), Arc::clone(&status)).await?
+        }
+        None => None,
+    };
+    let feed =
+        Feed { queue, fleet, status, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
+    let capture = settings.capture.as_ref().map(Capture::start).transpose()?;
+    plan.tap(capture.as_ref());
     let natives =
         plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
     let control = settings.gateway.control.map(|control| control.0);
-    let units = Units::start_all(plan.transparents, control, &feed.queue).await?;
+    let units = Units::start_all(plan.transparents, control, &feed.queue, &feed.fleet).await?;
     natives.iter().for_each(Native::tell);
+    let api = http.as_ref().map(Http::shared);
+    if let Some(http) = http {
+        log::say(format_args!("HTTP on http://{}", http.local_addr()));
+        tokio::spawn(http.run(ended.clone()));
+    }
 
     let spread = settings.gateway.drain.0;
     let draining = Draining { begins: CancellationToken::new(), spread, grace: GRACE };
-    let mut reloader = Reloader::new(source, (settings, document.as_ref()), log, &natives);
+    let mut reloader = Reloader::new(source, (settings, document.as_ref()), log, &natives, api);
     let units: Vec<_> = units.into_iter().map(|units| tokio::spawn(units.run(stopping.clone()))).collect();
     let natives = natives.into_iter().map(|native| tokio::spawn(native.run(feed.clone(), draining.clone())));
     let mut natives = join_all(natives);
@@ -79,6 +109,7 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
             ended = keeper.ended() => break Some(ended),
             Some(()) = hangup.recv() => reloader.reload(),
             () = &mut stop => {
+                health.drain();
                 if is_draining || spread.is_zero() {
                     break None;
                 }
@@ -108,6 +139,9 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let handed_over = async { tokio::join!(sessions.wait(), units_end) };
     let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
     let tellers = join_all(natives.into_iter().flatten().map(|native| native.end(GRACE))).await;
+    if let Some(capture) = capture {
+        capture.finish(GRACE).await;
+    }
     ended.cancel();
     let unkept = || {
         let down = keeper.books().down().map(|down| format!("; down: {down}")).unwrap_or_default();
@@ -130,19 +164,4 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         }
     };
     Ok(ended.context("the keeper ended without a word")??)
-}
-
-/// The sinks that are set; stdout where none is.
-fn sinks(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Sink>>> {
-    let stdout = || StdoutSink::new().context("cannot start the thread that writes to stdout");
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    for sink in &settings.sinks {
-        match sink.kind {
-            SinkKind::Stdout => sinks.push(Box::new(stdout()?)),
-        }
-    }
-    if sinks.is_empty() {
-        sinks.push(Box::new(stdout()?));
-    }
-    Ok(sinks)
 }

@@ -2,9 +2,10 @@
 
 pub(crate) mod ask;
 mod direct;
+pub(crate) mod framing;
 pub(crate) mod profile;
 mod remote;
-mod words;
+pub(crate) mod words;
 
 use anyhow::Context;
 use ask::{Answer, Ask, Outcome};
@@ -95,6 +96,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let ask = Ask {
         device: args.device.clone(),
         hex: dtu_proto::hex::Hex(&request).to_string(),
+        channel: None,
         timeout_ms: u64::try_from(args.timeout.as_millis()).context("--timeout is too long")?,
     };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;

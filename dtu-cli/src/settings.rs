@@ -27,7 +27,11 @@ pub(crate) use log::{Format, Level, LogSettings};
 pub(crate) use mistake::Mistakes;
 pub(crate) use sink::{SinkKind, SinkSettings};
 
-use address::Taken;
+use crate::capture::CaptureSettings;
+use crate::fleet::RequestSettings;
+use crate::http::HttpSettings;
+use crate::nats::NatsSettings;
+use address::{Protocol, Taken};
 use document::Reading;
 use std::fs;
 use std::path::Path;
@@ -46,24 +50,31 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
     /// None at all means stdout.
     pub(crate) sinks: Vec<SinkSettings>,
+    /// None, when nothing is to be captured.
+    pub(crate) capture: Option<CaptureSettings>,
+    /// The NATS of sinks and of the cluster.
+    pub(crate) nats: Option<NatsSettings>,
+    pub(crate) requests: RequestSettings,
+    pub(crate) http: HttpSettings,
     pub(crate) log: LogSettings,
 }
 
 /// The sections of a file.
-const SECTIONS: [&str; 5] = ["gateway", "listener", "limits", "sink", "log"];
+const SECTIONS: [&str; 9] = ["gateway", "listener", "limits", "sink", "capture", "nats", "requests", "http", "log"];
 
 impl Settings {
-    /// Reads a file. Paths in it are relative to it.
+    /// Reads a file. Paths in it are relative to it. With it comes all that is wrong, as far as one mistake does not hide another;
+    /// what is wrong has its default.
     ///
     /// # Errors
     ///
-    /// All that is wrong with it, as far as one mistake does not hide another.
-    pub(crate) fn read(file: &Path) -> Result<(Self, Document), Mistakes> {
+    /// What makes it no TOML, or no file.
+    pub(crate) fn read(file: &Path) -> Result<(Self, Document, Mistakes), Mistakes> {
         let text = text(file).map_err(Mistakes::one)?;
         Self::parse(&text, file.parent().unwrap_or(Path::new("")))
     }
 
-    fn parse(text: &str, base: &Path) -> Result<(Self, Document), Mistakes> {
+    fn parse(text: &str, base: &Path) -> Result<(Self, Document, Mistakes), Mistakes> {
         let mut reading = Reading::parse(text)?;
         let mut mistakes = reading.unknown(&SECTIONS);
         let mut settings = Self {
@@ -71,13 +82,15 @@ impl Settings {
             listeners: listener::read(&mut reading, &mut mistakes),
             limits: reading.section("limits", &mut mistakes),
             sinks: sink::read(&mut reading, &mut mistakes),
+            capture: reading.optional("capture", &mut mistakes),
+            nats: reading.optional("nats", &mut mistakes),
+            requests: reading.section("requests", &mut mistakes),
+            http: reading.section("http", &mut mistakes),
             log: reading.section("log", &mut mistakes),
         };
-        settings.check(&mut mistakes);
         settings.relative_to(base);
-        let document = Document::new(text);
-        document.place(&mut mistakes);
-        mistakes.or(()).map(|()| (settings, document))
+        settings.check(&mut mistakes);
+        Ok((settings, Document::new(text), mistakes))
     }
 
     /// What no section can see alone, and what is no matter of form.
@@ -88,7 +101,13 @@ impl Settings {
             listener.check(&mut taken, mistakes);
         }
         self.limits.check(mistakes);
-        sink::check(&self.sinks, mistakes);
+        sink::check(&self.sinks, self.nats.as_ref(), mistakes);
+        if let Some(listen) = self.http.listen {
+            taken.take(Protocol::Tcp, listen, "http.listen".to_owned(), mistakes);
+        }
+        if let Some((key, text)) = self.capture.as_ref().and_then(CaptureSettings::mistake) {
+            mistakes.add(format!("capture.{key}"), text);
+        }
     }
 
     /// Whether the section of a key comes to the same in both, as when a default is written out.
@@ -98,6 +117,10 @@ impl Settings {
             "listener" => self.listeners == other.listeners,
             "limits" => self.limits == other.limits,
             "sink" => self.sinks == other.sinks,
+            "capture" => self.capture == other.capture,
+            "nats" => self.nats == other.nats,
+            "requests" => self.requests == other.requests,
+            "http" => self.http == other.http,
             "log" => self.log == other.log,
             _ => false,
         }
@@ -107,6 +130,28 @@ impl Settings {
         for listener in &mut self.listeners {
             listener.relative_to(base);
         }
+        for sink in &mut self.sinks {
+            sink.relative_to(base);
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.relative_to(base);
+        }
+        if let Some(nats) = &mut self.nats {
+            let tls = &mut nats.tls;
+            let files = [
+                &mut nats.password_file,
+                &mut nats.token_file,
+                &mut nats.credentials_file,
+                &mut tls.ca,
+                &mut tls.cert,
+                &mut tls.key,
+            ];
+            for path in files.into_iter().flatten() {
+                *path = base.join(&*path);
+            }
+        }
+        self.requests.relative_to(base);
+        self.http.relative_to(base);
     }
 }
 

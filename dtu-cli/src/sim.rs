@@ -1,13 +1,14 @@
 //! `dtu sim`: a fleet of devices against a server, on real sockets or with its server on a virtual clock.
 
 mod fleet;
-mod machine;
+pub(crate) mod machine;
 mod network;
 mod random;
 mod real;
 mod seconds;
 mod transparent;
 
+use crate::address::Servers;
 use anyhow::{Context, ensure};
 use core::time::Duration;
 use std::io::Write;
@@ -42,7 +43,7 @@ const SECONDS: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("kind").args(["is_virtual", "profile"]),
-    override_usage = "dtu sim [OPTIONS] <HOST:PORT>\n       dtu sim --profile <NAME> [OPTIONS] <HOST:PORT>\n       dtu sim --virtual [OPTIONS]",
+    override_usage = "dtu sim [OPTIONS] <HOST:PORT[,HOST:PORT]...>\n       dtu sim --profile <NAME> [OPTIONS] <HOST:PORT[,HOST:PORT]...>\n       dtu sim --virtual [OPTIONS]",
     after_help = "\
 Figures:
   up          devices that were connected at the end
@@ -79,6 +80,8 @@ Examples:
   dtu sim gateway.example:55125 --devices 500 --seconds 60 --json \\
       | tail -n 1 | jq .recovery_ms
 
+  dtu sim gw-1.example:55125,gw-2.example:55125 --devices 2000 --seconds 60
+
   dtu sim 127.0.0.1:55127 --profile plain --devices 3
   dtu sim 127.0.0.1:55127 --profile ddp --devices 200 --heartbeat 10 \\
       --noise 0.05 --seconds 60
@@ -92,10 +95,10 @@ in a second terminal:
   dtu serve --listen 127.0.0.1:55125 --max-connections 20000 > /dev/null"
 )]
 pub(crate) struct Args {
-    /// The server.
-    #[arg(value_name = "HOST:PORT", required_unless_present = "is_virtual", conflicts_with = "is_virtual",
-          value_parser = crate::address::parse)]
-    addr: Option<String>,
+    /// The server; or several, over which the devices are spread. A device whose dial comes to nothing goes to the next one.
+    #[arg(value_name = "HOST:PORT[,HOST:PORT]...", required_unless_present = "is_virtual", conflicts_with = "is_virtual",
+          value_parser = crate::address::servers)]
+    servers: Option<Servers>,
     /// Simulates devices, network and server on a virtual clock.
     #[arg(long = "virtual")]
     is_virtual: bool,
@@ -132,11 +135,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(seed) => seed,
         None => getrandom::u64().context("cannot draw a seed")?,
     };
-    let Some(addr) = &args.addr else { return run_virtual(args, seed) };
+    let Some(servers) = &args.servers else { return run_virtual(args, seed) };
     if args.transparent.is_meant() {
-        return transparent::run(args, addr, seed);
+        return transparent::run(args, servers, seed);
     }
-    real::run(args, addr, args.seconds.unwrap_or(SECONDS), seed)
+    real::run(args, servers, args.seconds.unwrap_or(SECONDS), seed)
 }
 
 fn run_virtual(args: &Args, seed: u64) -> anyhow::Result<ExitCode> {

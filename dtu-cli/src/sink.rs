@@ -4,6 +4,7 @@ mod batch;
 mod books;
 pub(crate) mod file;
 mod keeper;
+mod mqtt;
 mod nats;
 mod queue;
 mod stdout;
@@ -11,9 +12,10 @@ mod steady;
 mod worker;
 
 pub(crate) use batch::{Batch, Key, Record};
-pub(crate) use books::Books;
+pub(crate) use books::{Books, SinkBook};
 pub(crate) use file::{FileSettings, FileSink};
 pub(crate) use keeper::start;
+pub(crate) use mqtt::{Mqtt, MqttSettings};
 pub(crate) use nats::{NatsSink, NatsSinkSettings};
 pub(crate) use queue::{HAND_OVER, Item, Queue};
 pub(crate) use stdout::StdoutSink;
@@ -23,7 +25,7 @@ use core::pin::Pin;
 
 /// Says what became of a sink, for people.
 fn say(text: impl fmt::Display) {
-    eprintln!("dtu: {text}");
+    crate::log::fail(text);
 }
 
 /// What a sink's work comes to.

@@ -77,13 +77,7 @@ pub(super) async fn work(store: &Store, key: &str, us: &Owner, work: Work) -> Re
 }
 
 /// Claims a key. With it comes whether another had it.
-async fn claim(
-    store: &Store,
-    key: &str,
-    us: &Owner,
-    mut since: u64,
-    is_fresh: bool,
-) -> Result<(Done, bool), String> {
+async fn claim(store: &Store, key: &str, us: &Owner, mut since: u64, is_fresh: bool) -> Result<(Done, bool), String> {
     for _ in 0..TRIES {
         let entry = store.entry(key).await.map_err(|error| format!("cannot read the key {key}: {error}"))?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);

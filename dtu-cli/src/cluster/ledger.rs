@@ -23,6 +23,8 @@ struct Device {
     /// In which reading of all keys it was seen last.
     seen: u64,
     stage: Stage,
+    /// What its key was heard to say while it was worked on: since which revision, and since when another has the device.
+    news: Option<(u64, u64)>,
     is_wanted: bool,
     /// It came while NATS was there: the last who comes has it. Who came while NATS was away has it if nobody says that it came
     /// later.
@@ -72,8 +74,15 @@ impl Ledger {
     pub(super) fn handle_arrival(&mut self, id: &Arc<str>, now: u64, is_fresh: bool) {
         match self.devices.entry(Arc::clone(id)) {
             Entry::Vacant(place) => {
-                let device =
-                    Device { since: now, revision: 0, seen: 0, stage: Stage::Due, is_wanted: true, is_fresh };
+                let device = Device {
+                    since: now,
+                    revision: 0,
+                    seen: 0,
+                    stage: Stage::Due,
+                    news: None,
+                    is_wanted: true,
+                    is_fresh,
+                };
                 place.insert(device);
                 self.due.push_back(Arc::clone(id));
             }
@@ -141,6 +150,7 @@ impl Ledger {
 
     pub(super) fn handle_done(&mut self, id: &Arc<str>, done: Done) -> Option<LetGo> {
         let device = self.devices.get_mut(id)?;
+        let news = device.news.take();
         match done {
             Done::Claimed { revision, since } => {
                 device.revision = device.revision.max(revision);
@@ -150,7 +160,8 @@ impl Ledger {
                 if !device.is_wanted {
                     self.again(id);
                 }
-                None
+                // The word of the claim may come behind that of a claim by another, which was later.
+                news.and_then(|(revision, since)| self.handle_other(id, revision, since))
             }
             // It has come here again meanwhile.
             Done::Conceded { since } if device.is_wanted && device.since > since => {
@@ -200,7 +211,7 @@ impl Ledger {
 
     /// The key says, since `revision`, that another gateway has the device, and has had it since then.
     pub(super) fn handle_other(&mut self, id: &str, revision: u64, since: u64) -> Option<LetGo> {
-        let (id, device) = self.held(id, revision)?;
+        let (id, device) = self.held(id, revision, since)?;
         device.revision = 0;
         device.is_fresh = false;
         if device.is_wanted && device.since > since {
@@ -216,21 +227,23 @@ impl Ledger {
     }
 
     /// The key is gone since `revision`, by another hand.
-    pub(super) fn handle_none(&mut self, id: &str, revision: u64) {
-        let Some((id, device)) = self.held(id, revision) else { return };
-        device.revision = 0;
-        device.is_fresh = false;
-        if device.stage == Stage::Settled {
-            self.again(&id);
-        }
+    pub(super) fn handle_none(&mut self, id: &str, revision: u64) -> Option<LetGo> {
+        // Nobody has had it since before all others.
+        self.handle_other(id, revision, 0)
     }
 
-    /// A device whose key was ours until `revision`, and is not worked on.
-    fn held(&mut self, id: &str, revision: u64) -> Option<(Arc<str>, &mut Device)> {
+    /// A device whose key was ours until `revision`. What is worked on keeps the news for later.
+    fn held(&mut self, id: &str, revision: u64, since: u64) -> Option<(Arc<str>, &mut Device)> {
         let id = Arc::clone(self.devices.get_key_value(id)?.0);
         let device = self.devices.get_mut(&id)?;
-        let is_held = device.stage != Stage::Busy && device.revision != 0 && device.revision < revision;
-        is_held.then_some((id, device))
+        if device.stage == Stage::Busy {
+            let is_newer = device.news.is_none_or(|(before, _)| before < revision);
+            if is_newer {
+                device.news = Some((revision, since));
+            }
+            return None;
+        }
+        (device.revision != 0 && device.revision < revision).then_some((id, device))
     }
 
     /// All keys are read from now on; whoever was worked on before is not any more.
@@ -239,6 +252,7 @@ impl Ledger {
         for (id, device) in &mut self.devices {
             if device.stage == Stage::Busy {
                 device.stage = Stage::Due;
+                device.news = None;
                 device.is_fresh = false;
                 self.due.push_back(Arc::clone(id));
             }

@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+/// How often the counters of a server are taken down for those who look at them.
+const COUNTED: Duration = Duration::from_secs(1);
+
 /// How the end of a gateway begins for a listener.
 #[derive(Clone)]
 pub(super) struct Draining {
@@ -41,7 +44,8 @@ impl Native {
     pub(super) fn start(plan: NativePlan, feed: &Feed) -> anyhow::Result<Self> {
         let NativePlan { key, listen, config, credentials } = plan;
         let server = Server::listen(listen, config, CancellationToken::new()).with_context(|| what(listen))?;
-        let teller = tokio::spawn(tasks::tell(server.events(), feed.queue.clone(), feed.ended.clone()));
+        let teller =
+            tokio::spawn(tasks::tell(server.events(), feed.queue.clone(), Arc::clone(&feed.fleet), feed.ended.clone()));
         Ok(Self { server, teller, busy: Busy::default(), key, listen, credentials })
     }
 
@@ -57,13 +61,16 @@ impl Native {
 
     /// Takes who comes, until all sessions are drained, or at once when `feed` is to stop.
     pub(super) async fn run(mut self, feed: Feed, draining: Draining) -> Self {
-        let (feed, mut ticks, mut drain) = (Arc::new(feed), interval(busy::EVERY), None);
+        let (mut ticks, mut seconds, mut drain) = (interval(busy::EVERY), interval(COUNTED), None);
+        let feed = Arc::new(feed);
         loop {
             tokio::select! {
                 Some(session) = self.server.accept() => {
-                    feed.sessions.spawn(tasks::carry(session, Arc::clone(&feed)));
+                    let seat = feed.fleet.enter_native(&session);
+                    feed.sessions.spawn(tasks::carry(session, seat, Arc::clone(&feed)));
                 }
                 _ = ticks.tick() => self.busy.tell(self.server.counters().busy),
+                _ = seconds.tick() => feed.status.counted(&self.key, self.server.counters()),
                 () = draining.begins.cancelled(), if drain.is_none() => {
                     drain = Some(Box::pin(self.server.drain(draining.spread, draining.grace)));
                 }

@@ -1,8 +1,12 @@
 //! What settings come to before anything listens: keys, certificates and profiles are read, and checked with it.
 
 use super::keys::CurrentKeys;
+use crate::capture::Capture;
+use crate::nats::NatsSettings;
 use crate::request::profile::{self, Loaded};
-use crate::settings::{Address, Listener, Mistakes, NativeListener, Settings, TlsFiles, TransparentListener, Way};
+use crate::settings::{
+    Address, Listener, Mistakes, NativeListener, Settings, SinkKind, TlsFiles, TransparentListener, Way,
+};
 use core::net::SocketAddr;
 use dtu_net::driver::tls::{Identity, ServerTls, TlsError};
 use dtu_net::driver::transparent::TransparentConfig;
@@ -57,18 +61,44 @@ impl NativePlan {
     pub(crate) fn is_open(&self) -> bool {
         self.config.is_open()
     }
+
+    /// What its sessions may hold, in bytes.
+    pub(super) const fn max_memory(&self) -> usize {
+        self.config.max_memory
+    }
 }
 
 impl Plan {
-    /// # Errors
-    ///
-    /// Every file that cannot be used.
-    pub(crate) fn of(settings: &Settings) -> Result<Self, Mistakes> {
+    /// Has every listener show what comes and goes to a capture, if there is one.
+    pub(super) fn tap(&mut self, capture: Option<&Capture>) {
+        for plan in &mut self.natives {
+            plan.config.tap = capture.map(Capture::tap);
+        }
+        for plan in &mut self.transparents {
+            plan.config.tap = capture.map(Capture::tap);
+        }
+    }
+
+    /// What they come to, and every file that cannot be used.
+    pub(crate) fn of(settings: &Settings) -> (Self, Mistakes) {
         let (mut plan, mut mistakes) =
             (Self { natives: Vec::new(), transparents: Vec::new(), warnings: Vec::new() }, Mistakes::default());
         if let Some(control) = settings.gateway.control.filter(|control| !control.0.ip().is_loopback()) {
             let text = format!("control {control}: it has to be a loopback address, as 127.0.0.1:55128");
             mistakes.add("gateway.control", text);
+        }
+        settings.requests.check(&mut mistakes);
+        settings.http.check(&mut mistakes);
+        if let Some(Err(error)) = settings.nats.as_ref().map(NatsSettings::check) {
+            mistakes.add_said("nats", &format!("{error:#}"));
+        }
+        for sink in &settings.sinks {
+            if let SinkKind::File(file) = &sink.kind
+                && let Some(directory) =
+                    file.path.parent().filter(|path| !path.as_os_str().is_empty() && !path.is_dir())
+            {
+                mistakes.add(format!("{}.path", sink.key()), format!("there is no directory {}", directory.display()));
+            }
         }
         for listener in &settings.listeners {
             match &listener.way {
@@ -76,7 +106,7 @@ impl Plan {
                 Way::Transparent(transparent) => plan.transparent(listener, transparent, settings, &mut mistakes),
             }
         }
-        mistakes.or(plan)
+        (plan, mistakes)
     }
 
     fn native(&mut self, listener: &Listener, native: &NativeListener, settings: &Settings, mistakes: &mut Mistakes) {

@@ -5,6 +5,7 @@
 use super::Plan;
 use super::native::Native;
 use super::plan::{Credentials, NativePlan};
+use crate::http::Api;
 use crate::log::{self, Log};
 use crate::settings::{Document, Mistakes, Settings};
 use core::fmt;
@@ -12,6 +13,7 @@ use dtu_net::driver::Listen;
 use metrics::counter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where settings come from.
 pub(crate) enum Source {
@@ -34,19 +36,20 @@ impl Source {
     ///
     /// All that is wrong.
     pub(crate) fn read(&self) -> Result<Read, Mistakes> {
-        let (settings, document) = match self {
-            Self::File(path) => Settings::read(path).map(|(settings, document)| (settings, Some(document)))?,
-            Self::Flags(settings) => (Settings::clone(settings), None),
-        };
-        match Plan::of(&settings) {
-            Ok(plan) => Ok(Read { settings, document, plan }),
-            Err(mut mistakes) => {
-                if let Some(document) = &document {
-                    document.place(&mut mistakes);
-                }
-                Err(mistakes)
+        let (settings, document, mistakes) = match self {
+            Self::File(path) => {
+                let (settings, document, mistakes) = Settings::read(path)?;
+                (settings, Some(document), mistakes)
             }
-        }
+            Self::Flags(settings) => (Settings::clone(settings), None, Mistakes::default()),
+        };
+        let (plan, more) = Plan::of(&settings);
+        let mistakes = mistakes.and(more);
+        let mistakes = match &document {
+            Some(document) => document.placed(mistakes),
+            None => mistakes,
+        };
+        mistakes.or(Read { settings, document, plan })
     }
 
     /// Says all that is wrong, a line each.
@@ -90,10 +93,17 @@ pub(super) struct Reloader {
     keys: BTreeMap<String, toml::Value>,
     log: Log,
     listeners: Vec<Running>,
+    api: Option<Arc<Api>>,
 }
 
 impl Reloader {
-    pub(super) fn new(source: Source, read: (Settings, Option<&Document>), log: Log, natives: &[Native]) -> Self {
+    pub(super) fn new(
+        source: Source,
+        read: (Settings, Option<&Document>),
+        log: Log,
+        natives: &[Native],
+        api: Option<Arc<Api>>,
+    ) -> Self {
         let (settings, document) = read;
         let keys = document.map(Document::keys).unwrap_or_default();
         let listeners = natives.iter().map(|native| Running {
@@ -102,7 +112,7 @@ impl Reloader {
             credentials: native.credentials.clone(),
         });
         let listeners = listeners.collect();
-        Self { source, settings, keys, log, listeners }
+        Self { source, settings, keys, log, listeners, api }
     }
 
     /// Reads the settings again, and says what came of it.
@@ -112,7 +122,7 @@ impl Reloader {
             Err(mistakes) => {
                 self.source.tell(&mistakes);
                 log::fail(format_args!("{}: nothing is reloaded, and all goes on as it was", self.source));
-                counter!("dtu_config_reloads_total", "outcome" => "refused").increment(1);
+                counter!("dtu_config_reloads_total", "outcome" => "failed").increment(1);
                 return;
             }
         };
@@ -124,6 +134,11 @@ impl Reloader {
         for running in &self.listeners {
             let newer = read.plan.natives.iter().find(|plan| running.is(plan));
             done.extend(newer.into_iter().flat_map(|newer| running.credentials.replace(&newer.credentials)));
+        }
+        match self.api.as_ref().map(|api| api.reload(read.settings.http.token_file.as_deref())) {
+            Some(Ok(true)) => done.push("the token".to_owned()),
+            Some(Ok(false)) | None => {}
+            Some(Err(error)) => log::fail(format_args!("{error:#}")),
         }
         if read.settings.log.level != self.settings.log.level {
             let level = &read.settings.log.level;
@@ -139,7 +154,7 @@ impl Reloader {
             log::warn(format_args!("{}: line {line}: {key}: it needs a restart to change", self.source));
         }
         log::say(format_args!("reloaded from {}: {done}", self.source));
-        let outcome = if restarts.is_empty() { "done" } else { "needs_restart" };
+        let outcome = if restarts.is_empty() { "applied" } else { "needs_restart" };
         counter!("dtu_config_reloads_total", "outcome" => outcome).increment(1);
     }
 
@@ -157,8 +172,13 @@ impl Reloader {
 
     /// Whether what a key says is in force after a reload.
     fn is_reloaded(&self, key: &str, read: &Read) -> bool {
-        if key == "log.level" {
-            return true;
+        match key {
+            "log.level" => return true,
+            // Whether one is asked for at all stays as it is.
+            "http.token_file" => {
+                return self.settings.http.token_file.is_some() && read.settings.http.token_file.is_some();
+            }
+            _ => {}
         }
         // A listener keeps to whether it has keys and TLS at all.
         let credentials = read.plan.natives.iter().filter_map(|plan| {
@@ -186,7 +206,10 @@ impl Credentials {
         let mut done = Vec::new();
         if let (Some(running), Some(newer)) = (&self.keys, &newer.keys) {
             running.replace(newer);
-            done.push(format!("keys of {} devices", running.len()));
+            done.push(match running.len() {
+                1 => "1 key".to_owned(),
+                count => format!("{count} keys"),
+            });
         }
         if let (Some(running), Some(newer)) = (&self.tls, &newer.tls) {
             running.replace(newer);

@@ -4,7 +4,7 @@ use super::profile::Replies;
 use core::time::Duration;
 use dtu_net::State;
 use dtu_net::driver::transparent::{TransparentSession, Unanswered};
-use dtu_net::line::{DEADLINE, Reply, Request, RequestError, TIMEOUT};
+use dtu_net::line::{DEADLINE, Request, RequestError, TIMEOUT};
 use dtu_proto::hex::Hex;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub(crate) struct Ask {
     pub(crate) device: String,
     /// The request as it goes on the line.
     pub(crate) hex: String,
+    /// Which serial line of a native device; the first when it is not said. A transparent DTU has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) channel: Option<u8>,
     /// How long the reply may take from when the request has left; its wait for its turn is not in it.
     #[serde(default = "timeout")]
     pub(crate) timeout_ms: u64,
@@ -52,7 +55,7 @@ pub(crate) struct Answer {
     pub(crate) text: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     Replied,
@@ -69,14 +72,30 @@ pub(crate) enum Outcome {
     BadRequest,
 }
 
+impl Outcome {
+    /// As it stands in an answer.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Replied => "replied",
+            Self::Sent => "sent",
+            Self::TimedOut => "timed_out",
+            Self::Expired => "expired",
+            Self::LineGone => "line_gone",
+            Self::UnknownDevice => "unknown_device",
+            Self::Full => "full",
+            Self::BadRequest => "bad_request",
+        }
+    }
+}
+
 impl Answer {
     pub(crate) fn failed(device: &str, outcome: Outcome, text: impl ToString) -> Self {
         let text = Some(text.to_string());
         Self { device: device.into(), outcome, hex: None, exception: None, round_trip_ms: None, text }
     }
 
-    fn replied(device: &str, replies: Replies, reply: &Reply) -> Self {
-        let bytes = reply.frame.as_bytes();
+    /// `bytes` are the reply as it stood on the line.
+    pub(crate) fn replied(device: &str, replies: Replies, bytes: &[u8], round_trip: Duration) -> Self {
         let exception = match replies {
             Replies::ModbusRtu => bytes.get(1..3),
             Replies::ModbusTcp => bytes.get(7..9),
@@ -87,32 +106,37 @@ impl Answer {
             outcome: Outcome::Replied,
             hex: Some(Hex(bytes).to_string()),
             exception: exception.filter(|pair| pair[0] & EXCEPTION != 0).map(|pair| pair[1]),
-            round_trip_ms: Some((reply.round_trip.as_secs_f64() * 10_000.0).round() / 10.0),
+            round_trip_ms: Some((round_trip.as_secs_f64() * 10_000.0).round() / 10.0),
             text: None,
         }
+    }
+
+    pub(crate) fn unanswered(device: &str, unanswered: &Unanswered, state: State) -> Self {
+        let outcome = match unanswered {
+            Unanswered::NoReply => Outcome::Sent,
+            Unanswered::TimedOut { .. } => Outcome::TimedOut,
+            Unanswered::Expired => Outcome::Expired,
+            Unanswered::Refused(RequestError::Full { .. }) => Outcome::Full,
+            Unanswered::Refused(RequestError::Length { .. }) => Outcome::BadRequest,
+            Unanswered::Cancelled | Unanswered::LineGone | Unanswered::Refused(_) | _ => Outcome::LineGone,
+        };
+        Self::failed(device, outcome, why(unanswered, state))
     }
 }
 
 /// Asks the line of a session.
 pub(crate) async fn put(session: &TransparentSession, replies: Replies, ask: &Ask) -> Answer {
     let device = &*ask.device;
+    if ask.channel.is_some() {
+        return Answer::failed(device, Outcome::BadRequest, "channel: a transparent DTU has one line, and no channels");
+    }
     let request = match request(replies, ask) {
         Ok(request) => request,
         Err(text) => return Answer::failed(device, Outcome::BadRequest, text),
     };
     match session.request(request).await {
-        Ok(reply) => Answer::replied(device, replies, &reply),
-        Err(unanswered) => {
-            let outcome = match unanswered {
-                Unanswered::NoReply => Outcome::Sent,
-                Unanswered::TimedOut { .. } => Outcome::TimedOut,
-                Unanswered::Expired => Outcome::Expired,
-                Unanswered::Refused(RequestError::Full { .. }) => Outcome::Full,
-                Unanswered::Refused(RequestError::Length { .. }) => Outcome::BadRequest,
-                Unanswered::Cancelled | Unanswered::LineGone | Unanswered::Refused(_) | _ => Outcome::LineGone,
-            };
-            Answer::failed(device, outcome, why(&unanswered, session.state().state))
-        }
+        Ok(reply) => Answer::replied(device, replies, reply.frame.as_bytes(), reply.round_trip),
+        Err(unanswered) => Answer::unanswered(device, &unanswered, session.state().state),
     }
 }
 
@@ -124,7 +148,11 @@ fn why(unanswered: &Unanswered, state: State) -> String {
     }
 }
 
-fn request(replies: Replies, ask: &Ask) -> Result<Request, String> {
+/// The request that is asked for.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn request(replies: Replies, ask: &Ask) -> Result<Request, String> {
     let timeout = Duration::from_millis(ask.timeout_ms);
     if timeout.is_zero() || timeout > TIMEOUT_MAX {
         return Err(format!("timeout_ms: {} is not from 1 to {}", ask.timeout_ms, TIMEOUT_MAX.as_millis()));
@@ -169,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_refused_with_the_field() {
-        let ask = |hex: &str, timeout_ms| Ask { device: "a".into(), hex: hex.into(), timeout_ms };
+        let ask = |hex: &str, timeout_ms| Ask { device: "a".into(), hex: hex.into(), channel: None, timeout_ms };
         let wrong = |ask: &Ask| request(Replies::ModbusRtu, ask).unwrap_err();
         assert!(request(Replies::ModbusRtu, &ask("010300000002c40b", 600_000)).is_ok());
         assert!(request(Replies::AnyFrame, &ask("01", 1)).is_ok());
@@ -190,7 +218,9 @@ mod tests {
     #[test]
     fn the_longest_request_fits_a_line() {
         let hex = "ab".repeat(dtu_net::line::limits::MAX_REQUEST);
-        let line = serde_json::to_string(&Ask { device: "\u{1}".repeat(64), hex, timeout_ms: u64::MAX }).unwrap();
+        let line =
+            serde_json::to_string(&Ask { device: "\u{1}".repeat(64), hex, channel: Some(255), timeout_ms: u64::MAX })
+                .unwrap();
         assert!(line.len() < LINE_MAX, "{}", line.len());
     }
 }

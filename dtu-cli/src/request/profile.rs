@@ -26,11 +26,19 @@ pub(crate) enum Replies {
 }
 
 impl Replies {
+    /// Those of the framing with this name.
+    pub(super) fn on(framing: &str) -> Self {
+        match framing {
+            "modbus_rtu" => Self::ModbusRtu,
+            "modbus_tcp" => Self::ModbusTcp,
+            _ => Self::AnyFrame,
+        }
+    }
+
     fn of(framing: &FramingSpec) -> Self {
         match framing {
-            FramingSpec::Preset(name) if **name == *"modbus_rtu" => Self::ModbusRtu,
-            FramingSpec::Preset(name) if **name == *"modbus_tcp" => Self::ModbusTcp,
-            FramingSpec::Preset(_) | FramingSpec::Declared(_) | FramingSpec::Shared(_) | _ => Self::AnyFrame,
+            FramingSpec::Preset(name) => Self::on(name),
+            FramingSpec::Declared(_) | FramingSpec::Shared(_) | _ => Self::AnyFrame,
         }
     }
 

@@ -21,7 +21,7 @@ fn parts(frame: &[u8]) -> Option<(u8, u8, &[u8])> {
 }
 
 /// The checksum of Modbus RTU as it stands behind `bytes`.
-pub(super) fn checksum(bytes: &[u8]) -> [u8; 2] {
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; 2] {
     // The upper half of a CRC of 16 bits is 0.
     (Algorithm::Crc(catalogue::CRC_16_MODBUS).checksum(bytes) as u16).to_le_bytes()
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Words<'_> {
 }
 
 /// What the code of an exception says; source: MODBUS Application Protocol Specification V1.1b3, section 7.
-pub(super) const fn exception(code: u8) -> &'static str {
+pub(crate) const fn exception(code: u8) -> &'static str {
     match code {
         0x01 => "illegal function",
         0x02 => "illegal data address",

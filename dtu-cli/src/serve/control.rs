@@ -1,7 +1,7 @@
-//! The control socket: one line of JSON a request to the line of a transparent DTU, and one line a reply.
+//! The control socket: one line of JSON a request to the line of a device, and one line a reply.
 
-use super::units::Present;
-use crate::request::ask::{Answer, Ask, LINE_MAX, Outcome, put};
+use crate::fleet::Fleet;
+use crate::request::ask::{Answer, Ask, LINE_MAX, Outcome};
 use anyhow::Context;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -27,15 +27,15 @@ pub(super) struct Control {
 }
 
 struct Asked {
-    present: Arc<Present>,
+    fleet: Arc<Fleet>,
 }
 
 impl Control {
-    pub(super) async fn bind(addr: SocketAddr, present: Arc<Present>) -> anyhow::Result<Self> {
+    pub(super) async fn bind(addr: SocketAddr, fleet: Arc<Fleet>) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for the control socket"))?;
         let local_addr = listener.local_addr().context("the control socket has no address")?;
-        Ok(Self { listener, local_addr, asked: Arc::new(Asked { present }) })
+        Ok(Self { listener, local_addr, asked: Arc::new(Asked { fleet }) })
     }
 
     pub(super) const fn local_addr(&self) -> SocketAddr {
@@ -76,7 +76,7 @@ impl Asked {
             }
             let is_whole = line.ends_with(b"\n");
             let answer = match serde_json::from_slice::<Ask>(&line) {
-                Ok(ask) => self.ask(&ask).await,
+                Ok(ask) => self.fleet.ask(&ask).await,
                 Err(_) if !is_whole && count == LINE_MAX => {
                     Answer::failed("", Outcome::BadRequest, format!("a line has at most {LINE_MAX} bytes"))
                 }
@@ -88,13 +88,6 @@ impl Asked {
             if !is_whole {
                 return Ok(());
             }
-        }
-    }
-
-    async fn ask(&self, ask: &Ask) -> Answer {
-        match self.present.find(&ask.device) {
-            Some((session, replies)) => put(&session, replies, ask).await,
-            None => Answer::failed(&ask.device, Outcome::UnknownDevice, "no such device has come"),
         }
     }
 }

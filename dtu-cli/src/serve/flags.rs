@@ -1,10 +1,13 @@
 //! The flags of `dtu serve`, and the settings they come to.
 
+use crate::capture::CaptureSettings;
+use crate::http::HttpArgs;
 use crate::settings::units::{Size, Span};
 use crate::settings::{
-    Address, Format, GatewaySettings, Level, LimitSettings, Listener, LogSettings, NativeListener, Settings, TlsFiles,
-    TransparentListener, Way,
+    Address, Format, GatewaySettings, Level, LimitSettings, Listener, LogSettings, NativeListener, Settings, SinkKind,
+    SinkSettings, TlsFiles, TransparentListener, Way,
 };
+use crate::sink::FileSettings;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::PathBuf;
@@ -49,6 +52,10 @@ pub(super) struct Flags {
     /// to where they go next. A second signal ends it at once.
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3600))]
     drain: u32,
+    /// Keeps the lines in this file instead of printing them, each on the disk before it is acknowledged. The directory has to be
+    /// there.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// The address to listen on for transparent DTUs besides; port 0 takes a free one, which is told on stderr.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "profile")]
     transparent: Option<SocketAddr>,
@@ -58,6 +65,10 @@ pub(super) struct Flags {
     /// An address of this machine itself on which `dtu request` may ask them. Whoever may open it may ask.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "transparent")]
     control: Option<SocketAddr>,
+    /// A directory for all that comes and goes, as packets in pcapng files of 64 MiB, which take at most 1 GiB: for `dtu decode`,
+    /// `dtu replay` and Wireshark. Of TLS it is what is inside (docs/capture.md).
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
     /// What is said on stderr besides: off, error, warn, info, debug, trace, or by module, as warn,dtu_net=debug.
     #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = Level::parse)]
     log_level: Level,
@@ -66,6 +77,8 @@ pub(super) struct Flags {
     log_format: Format,
     #[command(flatten)]
     who: WhoMayIn,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -124,9 +137,20 @@ impl Flags {
                 max_memory: Size(u64::from(self.max_memory) << 20),
                 ..LimitSettings::default()
             },
+            capture: self.capture.clone().map(CaptureSettings::new),
+            sinks: self.sinks(),
+            http: self.http.settings(),
             log: LogSettings { format: self.log_format, level: self.log_level.clone() },
             ..Settings::default()
         }
+    }
+}
+
+impl Flags {
+    fn sinks(&self) -> Vec<SinkSettings> {
+        let file =
+            self.file.clone().map(|path| FileSettings { path, rotate_size: None, rotate_every: None, keep: None });
+        file.into_iter().map(|file| SinkSettings { place: 0, kind: SinkKind::File(file) }).collect()
     }
 }
 

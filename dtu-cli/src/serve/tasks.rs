@@ -1,7 +1,10 @@
 //! The tasks that feed the sinks: one for each session, and one for the events of the server.
 
+use crate::fleet::{Fleet, Seat};
 use crate::gateway::Feed;
 use crate::sink::{HAND_OVER, Item, Queue};
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
 use core::time::Duration;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_proto::message::CloseCode;
@@ -14,24 +17,23 @@ use tokio_util::sync::CancellationToken;
 /// what was taken is kept and acknowledged, and then the session is closed.
 ///
 /// There is one for each session, and most of them wait, so what is long and happens seldom is on the heap.
-pub(crate) fn carry(session: Session, feed: Arc<Feed>) -> impl Future<Output = ()> + Send {
+pub(crate) fn carry(session: Session, seat: Seat, feed: Arc<Feed>) -> impl Future<Output = ()> + Send {
     // Not an `async fn`, which would keep its arguments twice.
     async move {
         loop {
-            let is_there = tokio::select! {
-                is_there = session.ready() => is_there,
-                () = feed.stopping.cancelled() => {
-                    if !Box::pin(flush(&session, &feed.queue)).await {
-                        return;
-                    }
-                    break;
-                }
+            let is_there = {
+                let (ready, stopped) = (pin!(session.ready()), pin!(feed.stopping.cancelled()));
+                first(ready, stopped).await
             };
-            if !is_there {
-                break;
+            match is_there {
+                Some(true) => {}
+                Some(false) => break,
+                None if Box::pin(flush(&session, &feed.queue)).await => break,
+                None => return,
             }
             let mut received = Vec::new();
             if session.try_recv_many(&mut received, HAND_OVER) > 0 {
+                seat.received(&received);
                 let item = Item::Received { session: session.clone(), received };
                 // A keeper that is gone takes no responsibility: the session ends with this hand.
                 if Box::pin(feed.queue.send(item)).await.is_err() {
@@ -47,6 +49,17 @@ pub(crate) fn carry(session: Session, feed: Arc<Feed>) -> impl Future<Output = (
     }
 }
 
+/// What `ready` gives; `None` when `stopped` is over before.
+fn first<T>(
+    mut ready: Pin<&mut impl Future<Output = T>>,
+    mut stopped: Pin<&mut impl Future<Output = ()>>,
+) -> impl Future<Output = Option<T>> {
+    poll_fn(move |context| {
+        let is_ready = ready.as_mut().poll(context).map(Some);
+        if is_ready.is_ready() { is_ready } else { stopped.as_mut().poll(context).map(|()| None) }
+    })
+}
+
 /// Has kept what was handed over, and closes the session. Returns whether there was somebody to keep it.
 async fn flush(session: &Session, queue: &Queue) -> bool {
     let (done, flushed) = oneshot::channel();
@@ -58,7 +71,12 @@ async fn flush(session: &Session, queue: &Queue) -> bool {
 }
 
 /// Hands over the events of a server until `ended`, and says how many of them were missed.
-pub(crate) async fn tell(mut events: broadcast::Receiver<LinkEvent>, queue: Queue, ended: CancellationToken) -> u64 {
+pub(crate) async fn tell(
+    mut events: broadcast::Receiver<LinkEvent>,
+    queue: Queue,
+    fleet: Arc<Fleet>,
+    ended: CancellationToken,
+) -> u64 {
     let mut missed = 0;
     loop {
         let event = tokio::select! {
@@ -67,7 +85,10 @@ pub(crate) async fn tell(mut events: broadcast::Receiver<LinkEvent>, queue: Queu
             () = ended.cancelled() => return missed,
         };
         let item = match event {
-            Ok(event) => Item::Told(event),
+            Ok(event) => {
+                fleet.handle_link(&event);
+                Item::Told(event)
+            }
             Err(RecvError::Lagged(count)) => {
                 missed += count;
                 Item::Missed(count)
@@ -82,7 +103,7 @@ pub(crate) async fn tell(mut events: broadcast::Receiver<LinkEvent>, queue: Queu
 
 #[cfg(test)]
 mod tests {
-    use super::{Arc, Feed, Session, carry};
+    use super::{Arc, Feed, Seat, Session, carry};
 
     /// With it and the 112 bytes of the runtime, the task takes two blocks of 128 bytes.
     const CARRY: usize = 144;
@@ -94,7 +115,7 @@ mod tests {
         assert!(size <= CARRY, "{size} bytes");
     }
 
-    fn size_of_future<F>(_: impl FnOnce(Session, Arc<Feed>) -> F) -> usize {
+    fn size_of_future<F>(_: impl FnOnce(Session, Seat, Arc<Feed>) -> F) -> usize {
         size_of::<F>()
     }
 }

@@ -1,53 +1,27 @@
-//! Transparent DTUs beside the native devices: their servers, the tasks that feed the sinks, and who is there to be asked.
+//! Transparent DTUs beside the native devices: their servers, and the tasks that feed the sinks.
 
 use super::control::Control;
 use super::unit_line::UnitItem;
+use crate::fleet::{Fleet, Seat};
 use crate::gateway::TransparentPlan;
 use crate::log;
 use crate::request::profile::Replies;
 use crate::sink::{Item, Queue};
 use anyhow::Context;
 use core::net::SocketAddr;
-use dtu_net::State;
 use dtu_net::driver::transparent::{TransparentServer, TransparentSession, UnitEvent};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// Who is there to be asked, by their ids.
-#[derive(Debug, Default)]
-pub(super) struct Present(Mutex<HashMap<Arc<str>, (TransparentSession, Replies)>>);
-
-impl Present {
-    /// Its session, and by what replies are known on its line.
-    pub(super) fn find(&self, device: &str) -> Option<(TransparentSession, Replies)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(device).cloned()
-    }
-
-    fn enter(&self, session: &TransparentSession, replies: Replies) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that was there before is closed, or it would have gone on.
-        sessions.insert(Arc::clone(session.device()), (session.clone(), replies));
-    }
-
-    fn leave(&self, session: &TransparentSession) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_closed = |(found, _): &(TransparentSession, Replies)| found.state().state == State::Closed;
-        if sessions.get(session.device()).is_some_and(is_closed) {
-            sessions.remove(session.device());
-        }
-    }
-}
 
 /// A server of transparent DTUs.
 pub(crate) struct Units {
     server: TransparentServer,
     replies: Replies,
     queue: Queue,
-    present: Arc<Present>,
+    fleet: Arc<Fleet>,
     tasks: TaskTracker,
     ended: CancellationToken,
 }
@@ -61,14 +35,14 @@ impl Units {
         plans: Vec<TransparentPlan>,
         control: Option<SocketAddr>,
         queue: &Queue,
+        fleet: &Arc<Fleet>,
     ) -> anyhow::Result<Vec<Self>> {
-        let present = Arc::<Present>::default();
         let control = match control {
-            Some(addr) => Some(Control::bind(addr, Arc::clone(&present)).await?),
+            Some(addr) => Some(Control::bind(addr, Arc::clone(fleet)).await?),
             None => None,
         };
         let all: Vec<_> =
-            plans.into_iter().map(|plan| Self::start(plan, &present, queue)).collect::<anyhow::Result<_>>()?;
+            plans.into_iter().map(|plan| Self::start(plan, fleet, queue)).collect::<anyhow::Result<_>>()?;
         if let (Some(control), Some(first)) = (control, all.first()) {
             log::say(format_args!("control on {}", control.local_addr()));
             first.tasks.spawn(first.ended.clone().run_until_cancelled_owned(control.run(first.ended.clone())));
@@ -79,49 +53,49 @@ impl Units {
         Ok(all)
     }
 
-    fn start(plan: TransparentPlan, present: &Arc<Present>, queue: &Queue) -> anyhow::Result<Self> {
+    fn start(plan: TransparentPlan, fleet: &Arc<Fleet>, queue: &Queue) -> anyhow::Result<Self> {
         let TransparentPlan { addr, config, replies, .. } = plan;
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let server = TransparentServer::bind(addr, config, CancellationToken::new())
             .with_context(|| format!("cannot listen on {addr} for transparent DTUs"))?;
         // Before anybody is told where to come: who comes first is told, too.
-        tasks.spawn(tell(server.events(), queue.clone(), ended.clone()));
-        Ok(Self { server, replies, queue: queue.clone(), present: Arc::clone(present), tasks, ended })
+        tasks.spawn(tell(server.events(), queue.clone(), Arc::clone(fleet), ended.clone()));
+        Ok(Self { server, replies, queue: queue.clone(), fleet: Arc::clone(fleet), tasks, ended })
     }
 
     /// Takes who comes for the first time, until `stopping`.
     pub(crate) async fn run(mut self, stopping: CancellationToken) -> Self {
         while let Some(Some(session)) = stopping.run_until_cancelled(self.server.accept()).await {
-            self.present.enter(&session, self.replies);
-            self.tasks.spawn(carry(session, self.queue.clone(), Arc::clone(&self.present)));
+            let seat = self.fleet.enter_unit(&session, self.replies);
+            self.tasks.spawn(carry(session, self.queue.clone(), seat));
         }
         self
     }
 
     /// Closes every session, and ends when what they said is handed over.
     pub(crate) async fn end(self) {
-        let Self { server, queue, present, tasks, ended, .. } = self;
+        let Self { server, queue, tasks, ended, .. } = self;
         server.shut_down().await;
         ended.cancel();
         tasks.close();
-        drop((queue, present));
+        drop(queue);
         tasks.wait().await;
     }
 }
 
 /// Hands over the frames that nobody asked for, until the session is closed.
-async fn carry(session: TransparentSession, queue: Queue, present: Arc<Present>) {
+async fn carry(session: TransparentSession, queue: Queue, seat: Seat) {
     while let Some(heard) = session.recv().await {
+        seat.heard(&heard);
         let item = UnitItem::Heard { device: Arc::clone(session.device()), heard };
         if queue.send(Item::Unit(item)).await.is_err() {
             break;
         }
     }
-    present.leave(&session);
 }
 
 /// Hands over the events of the server, until they have ended.
-async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: Queue, ended: CancellationToken) {
+async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: Queue, fleet: Arc<Fleet>, ended: CancellationToken) {
     loop {
         let event = tokio::select! {
             biased;
@@ -129,7 +103,10 @@ async fn tell(mut events: broadcast::Receiver<UnitEvent>, queue: Queue, ended: C
             () = ended.cancelled() => return,
         };
         let item = match event {
-            Ok(event) => Item::Unit(UnitItem::Told(event)),
+            Ok(event) => {
+                fleet.handle_unit(&event);
+                Item::Unit(UnitItem::Told(event))
+            }
             Err(RecvError::Lagged(count)) => Item::Missed(count),
             Err(RecvError::Closed) => return,
         };

@@ -54,7 +54,7 @@ impl<'t> Reading<'t> {
         let mut mistakes = Mistakes::default();
         let allowed = sections.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         for (name, _) in self.rest.iter().filter(|(name, _)| !sections.contains(&name.get_ref().as_ref())) {
-            let text = format!("unknown section `{}`, expected one of {allowed}", name.get_ref());
+            let text = format!("unknown section, expected one of {allowed}");
             mistakes.add_at(line(self.text, name.span().start), name.get_ref().to_string(), text);
         }
         mistakes
@@ -135,11 +135,12 @@ impl Document {
         Self(text.to_owned())
     }
 
-    /// Gives every mistake that has a key its line.
-    pub(crate) fn place(&self, mistakes: &mut Mistakes) {
+    /// Gives every mistake its line.
+    pub(crate) fn placed(&self, mut mistakes: Mistakes) -> Mistakes {
         for mistake in mistakes.iter_mut().filter(|mistake| mistake.line.is_none()) {
             mistake.line = Some(self.line_of(&mistake.key));
         }
+        mistakes
     }
 
     /// The line of a key with those around it, or of the innermost of them that is there.

@@ -27,6 +27,12 @@ impl Default for GatewaySettings {
 }
 
 impl GatewaySettings {
+    /// The name of this gateway.
+    pub(crate) fn id(&self) -> String {
+        let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        self.id.clone().or_else(host).unwrap_or_else(|| "gateway".to_owned())
+    }
+
     pub(super) fn check(&self, taken: &mut Taken, mistakes: &mut Mistakes) {
         if self.id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 64) {
             mistakes.add("gateway.id", "a name has 1 to 64 bytes");

@@ -1,13 +1,15 @@
-//! The network between the devices and their server: it is TCP, and can be taken away.
+//! The network between the devices and their servers: it is TCP, and can be taken away.
 
+use crate::address::Servers;
+use anyhow::Context as _;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
 /// The first address of the devices of a loopback server. Those below are in use by others.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 0);
@@ -15,7 +17,10 @@ const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 0);
 /// Taken away while the count of changes is odd.
 #[derive(Debug)]
 pub(super) struct Network {
-    server: SocketAddr,
+    /// One at least.
+    servers: Box<[SocketAddr]>,
+    /// At which of them each device is. It goes to the next one when a dial comes to nothing.
+    places: Box<[AtomicUsize]>,
     /// How often it was taken away and given back.
     changes: AtomicU64,
     /// Who reads on the line of which device.
@@ -23,8 +28,27 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn to(server: SocketAddr, devices: u32) -> Self {
-        Self { server, changes: AtomicU64::new(0), readers: (0..devices).map(|_| Mutex::default()).collect() }
+    /// A network with these servers, one at least, over which the devices are spread evenly.
+    pub(super) fn to(servers: Vec<SocketAddr>, devices: u32) -> Self {
+        Self {
+            servers: servers.into(),
+            places: (0..devices).map(|number| AtomicUsize::new(index(number))).collect(),
+            changes: AtomicU64::new(0),
+            readers: (0..devices).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Looks the servers up; each has one address, as the devices of a fleet do not share their load by chance.
+    ///
+    /// # Errors
+    /// Which of them has none.
+    pub(super) async fn look_up(servers: &Servers, devices: u32) -> anyhow::Result<Self> {
+        let mut addrs = Vec::new();
+        for server in &servers.0 {
+            let looked_up = lookup_host(server).await.with_context(|| format!("cannot look up {server}"))?;
+            addrs.push({ looked_up }.next().with_context(|| format!("{server} has no address"))?);
+        }
+        Ok(Self::to(addrs, devices))
     }
 
     /// Breaks every connection; dials fail until [`mend`](Self::mend).
@@ -41,7 +65,7 @@ impl Network {
         let _was_there = self.changes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, mended);
     }
 
-    /// Connects the device `number` to the server.
+    /// Connects the device `number` to its server.
     ///
     /// # Errors
     /// Those of the system; and `NetworkUnreachable` without a network.
@@ -50,11 +74,12 @@ impl Network {
         if began % 2 == 1 {
             return Err(io::ErrorKind::NetworkUnreachable.into());
         }
-        let socket = if self.server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(source) = source(self.server.ip(), number) {
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        let stream = socket.connect(self.server).await?;
+        let place = self.places.get(index(number)).expect("every device has its place");
+        let server = self.servers[place.load(Ordering::Relaxed) % self.servers.len()];
+        // A dial that is given up by its device has come to nothing too.
+        place.fetch_add(1, Ordering::Relaxed);
+        let stream = connect(server, number).await?;
+        place.fetch_sub(1, Ordering::Relaxed);
         // Small frames leave at once. A socket that refuses the wish is slower, not wrong.
         let _slower = stream.set_nodelay(true);
         Ok(Line { stream, network: self, began, number })
@@ -67,12 +92,24 @@ impl Network {
 
     /// Remembers whom to wake when it is taken away.
     fn sleep(&self, number: u32, waker: &Waker) {
-        let reader = usize::try_from(number).ok().and_then(|number| self.readers.get(number));
+        let reader = self.readers.get(index(number));
         let mut reader = reader.expect("every device has its place").lock().unwrap_or_else(PoisonError::into_inner);
         if !reader.as_ref().is_some_and(|reader| reader.will_wake(waker)) {
             *reader = Some(waker.clone());
         }
     }
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+async fn connect(server: SocketAddr, number: u32) -> io::Result<TcpStream> {
+    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source(server.ip(), number) {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    socket.connect(server).await
 }
 
 /// The address that the device `number` comes from: its own, where the server is on this machine and the system has all of
@@ -132,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn a_cut_breaks_what_is_there_and_a_mended_network_carries_what_is_new() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let network = Arc::new(Network::to(listener.local_addr().unwrap(), 2));
+        let network = Arc::new(Network::to(vec![listener.local_addr().unwrap()], 2));
         let mut old = Arc::clone(&network).dial(1).await.unwrap();
         let mut reading = tokio::spawn(async move { (old.read_u8().await.unwrap_err().kind(), old) });
         tokio::task::yield_now().await;
@@ -152,9 +189,31 @@ mod tests {
         assert_eq!(peer.read_u8().await.unwrap(), b'y');
     }
 
+    #[tokio::test]
+    async fn devices_are_spread_over_the_servers_and_go_on_when_theirs_is_gone() {
+        let [one, other] = [TcpListener::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.1:0")];
+        let (one, other) = (one.await.unwrap(), other.await.unwrap());
+        let addrs = [&one, &other].map(|listener| listener.local_addr().unwrap());
+        let network = Arc::new(Network::to(addrs.to_vec(), 3));
+        let at =
+            async |number: u32| Arc::clone(&network).dial(number).await.map(|line| line.stream.peer_addr().unwrap());
+        for _ in 0..2 {
+            for (number, addr) in [(0, addrs[0]), (1, addrs[1]), (2, addrs[0])] {
+                assert_eq!(at(number).await.unwrap(), addr, "it stays where it is served");
+            }
+        }
+        drop(one);
+        assert_eq!(at(0).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!([at(0).await.unwrap(), at(0).await.unwrap(), at(1).await.unwrap()], [addrs[1]; 3]);
+        drop(other);
+        for _ in 0..3 {
+            assert_eq!(at(0).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+
     #[test]
     fn cutting_twice_or_mending_twice_is_once() {
-        let network = Network::to("127.0.0.1:1".parse().unwrap(), 0);
+        let network = Network::to(vec!["127.0.0.1:1".parse().unwrap()], 0);
         let changes = || network.changes.load(Ordering::SeqCst);
         network.mend();
         assert_eq!(changes(), 0);

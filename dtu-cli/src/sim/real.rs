@@ -11,6 +11,7 @@ mod summary;
 
 use super::machine;
 use super::network::Network;
+use crate::address::Servers;
 use crate::progress::Line;
 use anyhow::Context;
 use books::{Books, Live};
@@ -21,7 +22,6 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::process::ExitCode;
 use std::sync::Arc;
 use summary::Summary;
-use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -47,21 +47,18 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn run(args: &super::Args, addr: &str, seconds: Duration, seed: u64) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &super::Args, servers: &Servers, seconds: Duration, seed: u64) -> anyhow::Result<ExitCode> {
     super::check_outage(args.outage, seconds)?;
     machine::make_room_for(args.devices)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let summary = runtime.block_on(simulate(args, addr, seconds, seed))?;
+    let summary = runtime.block_on(simulate(args, servers, seconds, seed))?;
     crate::summary::print(&summary, args.json)?;
     Ok(if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn simulate(args: &super::Args, addr: &str, seconds: Duration, seed: u64) -> anyhow::Result<Summary> {
+async fn simulate(args: &super::Args, servers: &Servers, seconds: Duration, seed: u64) -> anyhow::Result<Summary> {
     let interrupted = crate::stop::signal()?;
-    let looked_up = lookup_host(addr).await.with_context(|| format!("cannot look up {addr}"))?;
-    // One server: the devices of a fleet do not share their load by chance.
-    let server = { looked_up }.next().with_context(|| format!("{addr} has no address"))?;
-    let network = Arc::new(Network::to(server, args.devices));
+    let network = Arc::new(Network::look_up(servers, args.devices).await?);
     let (live, books) = (Arc::<Live>::default(), Arc::<Books>::default());
     let line = Line::start({
         let (live, devices) = (Arc::clone(&live), args.devices);

@@ -17,6 +17,7 @@ mod wrapping;
 
 use super::machine;
 use super::network::Network;
+use crate::address::Servers;
 use crate::progress::Line;
 use anyhow::{Context, ensure};
 use core::time::Duration;
@@ -28,7 +29,6 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::process::ExitCode;
 use std::sync::Arc;
 use summary::{Counters, Summary};
-use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ impl TransparentArgs {
     }
 }
 
-pub(super) fn run(args: &super::Args, addr: &str, seed: u64) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &super::Args, servers: &Servers, seed: u64) -> anyhow::Result<ExitCode> {
     let habits = args.transparent.habits(args.heartbeat).context("without --profile there is nothing to play")?;
     match args.seconds {
         Some(seconds) => super::check_outage(args.outage, seconds)?,
@@ -77,17 +77,15 @@ pub(super) fn run(args: &super::Args, addr: &str, seed: u64) -> anyhow::Result<E
     }
     machine::make_room_for(args.devices)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let summary = runtime.block_on(simulate(args, habits, addr, seed))?;
+    let summary = runtime.block_on(simulate(args, habits, servers, seed))?;
     crate::summary::print(&summary, args.json)?;
     Ok(if summary.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn simulate(args: &super::Args, habits: Habits, addr: &str, seed: u64) -> anyhow::Result<Summary> {
+async fn simulate(args: &super::Args, habits: Habits, servers: &Servers, seed: u64) -> anyhow::Result<Summary> {
     let interrupted = crate::stop::signal()?;
-    let looked_up = lookup_host(addr).await.with_context(|| format!("cannot look up {addr}"))?;
-    let server = { looked_up }.next().with_context(|| format!("{addr} has no address"))?;
+    let network = Arc::new(Network::look_up(servers, args.devices).await?);
     eprintln!("{}", introduction(habits.profile.name, args.devices));
-    let network = Arc::new(Network::to(server, args.devices));
     let live = Arc::<Live>::default();
     let line = Line::start({
         let (live, devices) = (Arc::clone(&live), args.devices);

@@ -87,6 +87,11 @@ impl SinkBook {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// What it said when it failed last.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Notes a batch that was kept. Returns whether it was down before.
     pub(super) fn kept(&self, records: usize, took: Duration) -> bool {
         let records = u64::try_from(records).unwrap_or(u64::MAX);

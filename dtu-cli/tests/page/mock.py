@@ -57,12 +57,18 @@ class Gateway:
         self.sinks = [{"name": "file", "up": True, "breaker_open": False}, {"name": "nats", "up": True, "breaker_open": False}]
         self.queue = {"records": 12, "capacity": 4096}
         self.draining = False
+        self.refusal = "show the token: Authorization: Bearer TOKEN"
         self.counters_extra = {}
         self.rows = {}
         self.logs = {}
         self.gone = []
         self.calls = []
         self.refuse_streams = False
+        self.streams_asked = 0
+        #: A stream begins anew without a new connection when this grows.
+        self.resets = 0
+        #: Streams stay open and say nothing.
+        self.is_hung = False
         self.stream_generation = 0
         self.lock = threading.Lock()
         self.tick = threading.Condition()
@@ -272,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
     def is_allowed(self):
         if self.gateway.token is None or self.headers.get("authorization") == f"Bearer {self.gateway.token}":
             return True
-        self.send(401, error("unauthorized", "the token is missing or wrong"))
+        self.send(401, error("unauthorized", self.gateway.refusal))
         return False
 
     def do_GET(self):
@@ -317,6 +323,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def events(self):
         gateway = self.gateway
+        gateway.streams_asked += 1
         if gateway.refuse_streams:
             return self.send(503, error("full", "64 streams are open"))
         self.send_response(200)
@@ -327,21 +334,17 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         generation = gateway.stream_generation
         try:
-            with gateway.lock:
-                rows = list(gateway.rows.values())
-                pieces = [json.dumps(rows[at:at + PIECE]) for at in range(0, len(rows), PIECE)]
-                seen = gateway.round
-            self.event("reset", "[]")
-            for piece in pieces[:1]:
-                self.event("devices", piece)
-            self.event("gateway", json.dumps(gateway.counters()))
-            for piece in pieces[1:]:
-                self.event("devices", piece)
+            seen, resets = self.all(), gateway.resets
             while generation == gateway.stream_generation:
                 with gateway.tick:
                     gateway.tick.wait_for(lambda: gateway.round > seen or generation != gateway.stream_generation, timeout=15)
                     rounds = [value for number, value in sorted(gateway.rounds.items()) if number > seen]
                     seen = gateway.round
+                if gateway.is_hung:
+                    continue
+                if gateway.resets != resets:
+                    seen, resets = self.all(), gateway.resets
+                    continue
                 for data, gone in rounds:
                     for piece in data:
                         self.event("devices", piece)
@@ -350,6 +353,21 @@ class Handler(BaseHTTPRequestHandler):
                 self.event("gateway", json.dumps(gateway.counters()))
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def all(self):
+        """Begins a stream: all rows, the counters behind the first piece. Gives the round that is in them."""
+        gateway = self.gateway
+        with gateway.lock:
+            rows = list(gateway.rows.values())
+            pieces = [json.dumps(rows[at:at + PIECE]) for at in range(0, len(rows), PIECE)]
+            seen = gateway.round
+        self.event("reset", "[]")
+        for piece in pieces[:1]:
+            self.event("devices", piece)
+        self.event("gateway", json.dumps(gateway.counters()))
+        for piece in pieces[1:]:
+            self.event("devices", piece)
+        return seen
 
     def event(self, name, data):
         self.wfile.write(f"event: {name}\ndata: {data}\n\n".encode())

@@ -31,9 +31,10 @@ export function requestBox({ id, isNative, confirm, onReply }) {
   const code = make("select", { name: "function" }, ...FUNCTIONS.map((one) => make("option", { value: one.code }, `${String(one.code).padStart(2, "0")} ${one.name}`)));
   code.value = "3";
   const start = numberInput("start", "0");
+  start.title = "Counted from 0; 0x… for hex";
   const amount = numberInput("amount", "2");
   const amountLabel = field("Count", amount);
-  const startLabel = field("First register", start, "from 0, or 0x…");
+  const startLabel = field("First register", start);
   const hex = make("textarea", { name: "hex", rows: "2", spellcheck: "false", autocomplete: "off", placeholder: "01 03 00 00 00 02" });
   const withCrc = make("input", { type: "checkbox", name: "crc" });
   const timeout = numberInput("timeout", "5");
@@ -43,7 +44,7 @@ export function requestBox({ id, isNative, confirm, onReply }) {
   const send = make("button", { type: "submit", class: "main" }, "Send");
   const replies = make("div", { class: "replies", role: "log", "aria-label": "Replies" });
 
-  const modbusPart = make("div", { class: "part modbus" }, field("Address", address), field("Function", code), startLabel, amountLabel);
+  const modbusPart = make("div", { class: "part modbus" }, field("Function", code), field("Address", address), startLabel, amountLabel);
   const hexPart = make("div", { class: "part", hidden: true }, field("Bytes in hex", hex), make("label", { class: "check" }, withCrc, " Append the CRC of Modbus"));
   const tab = (value, title, isChosen) => make("label", {}, make("input", { type: "radio", name: "how", value, checked: isChosen }), make("span", {}, title));
   const how = make("fieldset", { class: "tabs" }, make("legend", { class: "unseen" }, "Kind of request"), tab("modbus", "Modbus RTU", true), tab("hex", "Hex", false));

@@ -1,0 +1,84 @@
+//! The description of the API, made from its types.
+
+use super::{counters, devices, error, events, probes, requests};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use std::sync::LazyLock;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "dtu gateway", description = "Devices behind a gateway: who is there, what they do, and requests to their lines. Times are milliseconds since 1970, UTC."),
+    paths(
+        devices::list,
+        devices::one,
+        devices::sessions,
+        requests::request,
+        requests::close,
+        events::stream,
+        probes::live,
+        probes::ready,
+        probes::counters,
+        probes::metrics,
+        document,
+    ),
+    components(schemas(error::ErrorBody, counters::Counters)),
+    security(("bearer" = [])),
+    modifiers(&Bearer),
+)]
+pub(super) struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+    }
+}
+
+static TEXT: LazyLock<String> = LazyLock::new(|| Description::openapi().to_json().expect("what the types say is JSON"));
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "gateway", responses((status = 200, body = serde_json::Value)))]
+pub(super) async fn document() -> Response {
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::routes::{GUARDED, OPEN};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_route_is_described_and_every_description_is_a_route() {
+        let document: serde_json::Value = serde_json::from_str(&TEXT).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let described: BTreeSet<_> = paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(move |method| (path.as_str(), method.as_str()))
+            })
+            .collect();
+        let routes: BTreeSet<_> = GUARDED.iter().chain(&OPEN).map(|route| (route.path, route.method)).collect();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document: serde_json::Value = serde_json::from_str(&TEXT).unwrap();
+        let mut left = vec![&document];
+        let mut count = 0;
+        while let Some(value) = left.pop() {
+            if let Some(reference) = value.get("$ref").and_then(serde_json::Value::as_str) {
+                assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+                count += 1;
+            }
+            left.extend(value.as_object().into_iter().flat_map(serde_json::Map::values));
+            left.extend(value.as_array().into_iter().flatten());
+        }
+        assert!(count > 10, "{count}");
+    }
+}
