@@ -45,6 +45,16 @@ fn the_example_is_a_file_and_says_the_defaults() {
     let mut default: crate::sink::NatsSinkSettings = toml::from_str("").unwrap();
     (default.max_age, default.max_bytes) = (stream.max_age, stream.max_bytes);
     assert_eq!(*stream, default);
+    let Some(SinkKind::Mqtt(mqtt)) = whole.sinks.get(3).map(|sink| &sink.kind) else { panic!("{whole:?}") };
+    let default: crate::sink::MqttSettings = toml::from_str("broker = 'mqtt://a'").unwrap();
+    assert_eq!((&mqtt.prefix, mqtt.in_flight, mqtt.timeout), (&default.prefix, default.in_flight, default.timeout));
+    assert_eq!((mqtt.events, mqtt.retain), (default.events, default.retain));
+    let capture = whole.capture.unwrap();
+    let default = crate::capture::CaptureSettings {
+        snap_length: capture.snap_length,
+        ..CaptureSettings::new("/etc/dtu/captured".into())
+    };
+    assert_eq!(capture, default);
 }
 
 #[test]
@@ -67,12 +77,17 @@ fn the_example_has_every_key_and_none_that_is_none() {
         }
         assert_eq!(in_section(&format!("listener[{place}]")), allowed, "{kind}");
     }
-    for (place, kind) in ["stdout", "file", "nats"].into_iter().enumerate() {
+    for (place, kind) in ["stdout", "file", "nats", "mqtt"].into_iter().enumerate() {
         let said = format!("{LISTENER}[[sink]]\nkind = '{kind}'");
         let mut allowed = if kind == "stdout" { BTreeSet::new() } else { fields(&said) };
         allowed.insert("kind".into());
+        if allowed.remove("tls") {
+            let tls = fields(&format!("{said}\nbroker = 'mqtts://a'\n[sink.tls]"));
+            allowed.extend(tls.into_iter().map(|name| format!("tls.{name}")));
+        }
         assert_eq!(in_section(&format!("sink[{place}]")), allowed, "{kind}");
     }
+    assert_eq!(in_section("capture"), fields(&format!("{LISTENER}[capture]")));
     let mut nats = fields(&format!("{LISTENER}[nats]"));
     assert!(nats.remove("tls"));
     nats.extend(fields(&format!("{LISTENER}[nats.tls]")).into_iter().map(|name| format!("tls.{name}")));
