@@ -17,6 +17,7 @@ mod index;
 mod rings;
 mod row;
 mod serial;
+mod shared;
 mod time;
 
 pub(crate) use books::Books;
@@ -25,8 +26,10 @@ pub(crate) use fields::{Field, annotate};
 pub(crate) use index::Seen;
 pub(crate) use rings::{Happened, LastFrame};
 pub(crate) use row::{Row, Standing};
+pub(crate) use shared::Here;
 pub(crate) use time::Millis;
 
+use crate::cluster::Cluster;
 use crate::request::ask::{self, Answer, Ask, Outcome};
 use crate::request::framing::{self, LineFraming};
 use crate::request::profile::Replies;
@@ -40,14 +43,14 @@ use device::{Device, Hand};
 use dtu_net::driver::transparent::{TransparentSession, UnitEvent};
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_net::transparent::{Heard, TransparentEvent};
-use dtu_net::{Cause, Event, Received, State, StateChange};
+use dtu_net::{Cause, Epoch, Event, Received, State, StateChange};
 use dtu_proto::message::CloseCode;
 use index::{Index, News};
 use metrics::{Counter, Histogram};
 use serde::Deserialize;
 use serial::Serial;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use time::Clock;
 use tokio::sync::Semaphore;
@@ -126,6 +129,8 @@ pub(crate) struct Fleet {
     round: Mutex<Round>,
     census: Mutex<Option<(Instant, Census)>>,
     meters: Meters,
+    /// There when gateways share the fleet.
+    cluster: OnceLock<Arc<Cluster>>,
 }
 
 /// The round past those that only keep alive.
@@ -226,7 +231,10 @@ pub(crate) struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.fleet.index().leave(&self.device);
+        let mut index = self.fleet.index();
+        if index.leave(&self.device) {
+            self.fleet.release(self.device.id());
+        }
     }
 }
 
@@ -286,6 +294,7 @@ impl Fleet {
             round: Mutex::default(),
             census: Mutex::default(),
             meters: Meters::new(),
+            cluster: OnceLock::new(),
         }))
     }
 
@@ -303,7 +312,12 @@ impl Fleet {
 
     fn enter(self: &Arc<Self>, hand: Hand) -> Seat {
         let device = Arc::new(Device::new(hand));
-        let before = self.index().enter(Arc::clone(&device));
+        let before = {
+            let mut index = self.index();
+            // Under the lock, so that nobody gives up what was claimed a moment ago.
+            self.claim(device.id());
+            index.enter(Arc::clone(&device))
+        };
         // Its last hand may go here: not under the lock.
         drop(before);
         Seat { fleet: Arc::clone(self), device }
@@ -311,10 +325,13 @@ impl Fleet {
 
     /// Something happened on the link of a native device.
     pub(crate) fn handle_link(&self, event: &LinkEvent) {
-        let LinkEvent::Link { device, event, .. } = event else { return };
+        let LinkEvent::Link { device, epoch, event } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            Event::State(change) => device.changed(change),
+            Event::State(change) => {
+                self.came_again(&device, *epoch, change.state);
+                device.changed(change);
+            }
             Event::Skipped { bytes, cause } => {
                 device.skipped(*bytes);
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -324,12 +341,22 @@ impl Fleet {
         self.mark(&device);
     }
 
+    /// Claims a device at each connection after its first, with which it entered.
+    fn came_again(&self, device: &Device, epoch: Epoch, state: State) {
+        if state == State::Connected && epoch.number() > 1 {
+            self.claim(device.id());
+        }
+    }
+
     /// Something happened in the session of a transparent DTU.
     pub(crate) fn handle_unit(&self, event: &UnitEvent) {
-        let UnitEvent::Session { device, event, .. } = event else { return };
+        let UnitEvent::Session { device, epoch, event } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            TransparentEvent::State(change) => device.changed(change),
+            TransparentEvent::State(change) => {
+                self.came_again(&device, *epoch, change.state);
+                device.changed(change);
+            }
             TransparentEvent::Skipped { bytes, cause } => {
                 device.skipped(u64::try_from(*bytes).unwrap_or(u64::MAX));
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -345,35 +372,38 @@ impl Fleet {
         self.mark(&device);
     }
 
-    /// Asks the line of a device, whichever kind it is of, and waits for the reply.
-    pub(crate) async fn ask(self: &Arc<Self>, ask: &Ask) -> Answer {
+    /// Asks the line of a device, whichever kind it is of, and waits for the reply. `None` when it is not here.
+    async fn ask_here(&self, ask: &Ask) -> Option<Answer> {
+        let device = self.find(&ask.device)?;
+        Some(self.ask_device(&device, ask).await)
+    }
+
+    async fn ask_device(&self, device: &Arc<Device>, ask: &Ask) -> Answer {
         let failed = |outcome, text: &str| Answer::failed(&ask.device, outcome, text);
-        let Some(device) = self.find(&ask.device) else {
-            return failed(Outcome::UnknownDevice, "no such device has come");
-        };
         let Ok(_asked) = self.asked.try_acquire() else {
             return failed(Outcome::Full, "as many requests are asked as may be at a time");
         };
         let began = Instant::now();
         let answer = match &device.hand {
-            Hand::Native(session) => self.ask_native(session, &device, ask).await,
-            Hand::Unit(session, replies) => self.ask_unit(session, *replies, &device, ask).await,
+            Hand::Native(session) => self.ask_native(session, device, ask).await,
+            Hand::Unit(session, replies) => self.ask_unit(session, *replies, device, ask).await,
             #[cfg(test)]
             Hand::Played(_) => failed(Outcome::TimedOut, "it is played"),
         };
         if answer.outcome == Outcome::Replied {
             self.meters.request_seconds.record(began.elapsed());
         }
-        self.mark(&device);
+        self.mark(device);
         answer
     }
 
     async fn ask_unit(&self, session: &TransparentSession, replies: Replies, device: &Device, ask: &Ask) -> Answer {
         let answer = ask::put(session, replies, ask).await;
-        if !matches!(answer.outcome, Outcome::BadRequest | Outcome::Full | Outcome::Expired)
+        if was_sent(answer.outcome)
             && let Ok(request) = ask::bytes(&ask.hex)
         {
-            device.sent(0, &request);
+            let ago = answer.round_trip_ms.map_or(0, |time| time as u64);
+            device.sent(Millis(Millis::now().0.saturating_sub(ago)), 0, &request);
             self.meters.down(request.len());
         }
         if let Some(reply) = answer.hex.as_deref().and_then(|hex| ask::bytes(hex).ok()) {
@@ -383,7 +413,7 @@ impl Fleet {
         answer
     }
 
-    async fn ask_native(self: &Arc<Self>, session: &Session, device: &Arc<Device>, ask: &Ask) -> Answer {
+    async fn ask_native(&self, session: &Session, device: &Arc<Device>, ask: &Ask) -> Answer {
         let replies = self.lines.replies;
         let request = match ask::request(replies, ask) {
             Ok(request) => request,
@@ -409,13 +439,17 @@ impl Fleet {
                 }
             }
         };
-        match outcome {
+        let answer = match outcome {
             Ok(reply) => {
                 let bytes = if self.lines.is_raw { reply.frame.payload() } else { reply.frame.as_bytes() };
                 Answer::replied(&ask.device, replies, bytes, reply.round_trip)
             }
             Err(unanswered) => Answer::unanswered(&ask.device, &unanswered, session.state().state),
+        };
+        if was_sent(answer.outcome) {
+            self.meters.down(len);
         }
+        answer
     }
 
     /// How long a reply may take where the request does not say.
@@ -590,8 +624,16 @@ impl Device {
     }
 }
 
+/// Whether what was asked has left, as far as it is known.
+const fn was_sent(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Replied | Outcome::Sent | Outcome::TimedOut | Outcome::LineGone)
+}
+
 /// Spreads the repeats of a line.
 fn seed() -> u64 {
     // Without a random number repeats are spread less, and nothing else is lost.
     getrandom::u64().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

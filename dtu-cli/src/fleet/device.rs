@@ -114,8 +114,8 @@ impl Device {
     }
 
     /// A frame was sent to it.
-    pub(super) fn sent(&self, channel: u8, bytes: &[u8]) {
-        let whence = Whence { at: Millis::now(), direction: Direction::Down, channel, seq: None };
+    pub(super) fn sent(&self, at: Millis, channel: u8, bytes: &[u8]) {
+        let whence = Whence { at, direction: Direction::Down, channel, seq: None };
         self.past().get_or_insert_default().rings.frame(whence, bytes);
     }
 

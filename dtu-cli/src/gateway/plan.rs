@@ -87,9 +87,13 @@ impl Plan {
             let text = format!("control {control}: it has to be a loopback address, as 127.0.0.1:55128");
             mistakes.add("gateway.control", text);
         }
+        settings.requests.check(&mut mistakes);
+        settings.http.check(&mut mistakes);
         if let Some(Err(error)) = settings.nats.as_ref().map(NatsSettings::check) {
             mistakes.add_said("nats", &format!("{error:#}"));
         }
+        settings.requests.check(&mut mistakes);
+        settings.http.check(&mut mistakes);
         for sink in &settings.sinks {
             if let SinkKind::File(file) = &sink.kind
                 && let Some(directory) =

@@ -38,6 +38,8 @@ fn the_example_is_a_file_and_says_the_defaults() {
     let defaults = Settings::default();
     assert_eq!(settings.gateway, defaults.gateway);
     assert_eq!(settings.limits, defaults.limits);
+    assert_eq!(settings.requests, defaults.requests);
+    assert_eq!(settings.http, defaults.http);
     assert_eq!(settings.log, defaults.log);
     assert_eq!(settings.listeners.len(), 2);
     let whole = parse(&whole_example()).unwrap();
@@ -52,7 +54,7 @@ fn the_example_is_a_file_and_says_the_defaults() {
     let capture = whole.capture.unwrap();
     let default = crate::capture::CaptureSettings {
         snap_length: capture.snap_length,
-        ..CaptureSettings::new("/etc/dtu/captured".into())
+        ..crate::capture::CaptureSettings::new("/etc/dtu/capture".into())
     };
     assert_eq!(capture, default);
 }
@@ -66,7 +68,7 @@ fn the_example_has_every_key_and_none_that_is_none() {
     let in_section = |section: &str| -> BTreeSet<String> {
         keys.iter().filter_map(|key| key.strip_prefix(section)?.strip_prefix('.')).map(str::to_owned).collect()
     };
-    for section in ["gateway", "limits", "log"] {
+    for section in ["gateway", "limits", "requests", "http", "log"] {
         assert_eq!(in_section(section), fields(&format!("{LISTENER}[{section}]")), "{section}");
     }
     for (place, kind) in ["native", "transparent"].into_iter().enumerate() {
@@ -87,7 +89,9 @@ fn the_example_has_every_key_and_none_that_is_none() {
         }
         assert_eq!(in_section(&format!("sink[{place}]")), allowed, "{kind}");
     }
-    assert_eq!(in_section("capture"), fields(&format!("{LISTENER}[capture]")));
+    for section in ["cluster", "capture"] {
+        assert_eq!(in_section(section), fields(&format!("{LISTENER}[{section}]")), "{section}");
+    }
     let mut nats = fields(&format!("{LISTENER}[nats]"));
     assert!(nats.remove("tls"));
     nats.extend(fields(&format!("{LISTENER}[nats.tls]")).into_iter().map(|name| format!("tls.{name}")));
@@ -141,7 +145,7 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         (
             with("[gatewy]"),
             &[
-                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `log`",
+                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `cluster`, `requests`, `http`, `capture`, `log`",
             ],
         ),
         (
@@ -234,7 +238,7 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         ),
         (
             with("[[sink]]\nkind = 'kafka'"),
-            &["line 5: sink[0].kind: unknown kind `kafka`, expected one of `stdout`, `file`, `nats`"],
+            &["line 5: sink[0].kind: unknown kind `kafka`, expected one of `stdout`, `file`, `nats`, `mqtt`"],
         ),
         (
             with("[[sink]]\nkind = 'file'\npath = 'd'\nkeep = 3\n[[sink]]\nkind = 'file'\npath = 'd'"),
@@ -254,6 +258,11 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         (
             with("[[sink]]\nkind = 'nats'"),
             &["line 4: sink[0]: it needs the section [nats], as servers = [\"nats://127.0.0.1:4222\"]"],
+        ),
+        (with("[cluster]\nreplicas = 9"), &["line 5: cluster.replicas: 9 is not from 1 to 5"]),
+        (
+            with("[cluster]"),
+            &["line 4: cluster: it needs the section [nats], as servers = [\"nats://127.0.0.1:4222\"]"],
         ),
         (with("[nats]\nuser = 'x'"), &["line 4: nats: missing field `servers`"]),
         (
