@@ -5,6 +5,7 @@ use crate::gateway::Feed;
 use crate::sink::{HAND_OVER, Item, Queue};
 use core::future::poll_fn;
 use core::pin::{Pin, pin};
+use core::task::Poll;
 use core::time::Duration;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_proto::message::CloseCode;
@@ -49,14 +50,14 @@ pub(crate) fn carry(session: Session, seat: Seat, feed: Arc<Feed>) -> impl Futur
     }
 }
 
-/// What `ready` gives; `None` when `stopped` is over before.
+/// What `ready` gives; `None` once `stopped` is over: a device that never pauses must not keep its session from ending.
 fn first<T>(
     mut ready: Pin<&mut impl Future<Output = T>>,
     mut stopped: Pin<&mut impl Future<Output = ()>>,
 ) -> impl Future<Output = Option<T>> {
-    poll_fn(move |context| {
-        let is_ready = ready.as_mut().poll(context).map(Some);
-        if is_ready.is_ready() { is_ready } else { stopped.as_mut().poll(context).map(|()| None) }
+    poll_fn(move |context| match stopped.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => ready.as_mut().poll(context).map(Some),
     })
 }
 
