@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 /// How long a run may take; a server that has stopped to answer must not stop the benchmark.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Devices that share a source address. Far below the number of ephemeral ports.
 const DEVICES_PER_ADDRESS: usize = 100;
@@ -161,10 +161,7 @@ impl Registered {
     ///
     /// When there is no connection, or anything but WELCOME comes; [`Busy`] when the server says that.
     pub async fn connect(server: SocketAddr, number: usize) -> io::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind(SocketAddr::new(source(number)?, 0))?;
-        let mut stream = socket.connect(server).await?;
-        stream.set_nodelay(true)?;
+        let mut stream = dial(server, number).await?;
         let device_id = format!("load-{number:06}");
         let register = Message::Register(Register {
             version: VERSION,
@@ -291,6 +288,15 @@ async fn receive(
 
 fn unexpected(message: &Message<'_>) -> io::Error {
     io::Error::other(format!("the server said {message:?}"))
+}
+
+/// Connects to `server` as the device `number`.
+pub(crate) async fn dial(server: SocketAddr, number: usize) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(source(number)?, 0))?;
+    let stream = socket.connect(server).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// The source address of device `number`, in 127.1.0.0/16.

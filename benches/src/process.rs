@@ -177,7 +177,7 @@ pub fn limit_open_files(files: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, files, files)?)
 }
 
-fn processor_time(pid: impl Display) -> io::Result<Duration> {
+pub(crate) fn processor_time(pid: impl Display) -> io::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field is the program's name in parentheses; user and system time are the 14th and the 15th.
     let (_, behind_name) = stat.rsplit_once(')').ok_or_else(|| fail("/proc/PID/stat has a name", &stat))?;
@@ -198,7 +198,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    fn of(pid: u32) -> io::Result<Self> {
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
         Ok(Self {

@@ -99,6 +99,12 @@ async fn commit(session: Session) {
     }
 }
 
+impl From<Server> for &'static str {
+    fn from(server: Server) -> Self {
+        server.name()
+    }
+}
+
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -1,6 +1,5 @@
 //! Servers that are measured in turns, and the median of each.
 
-use crate::servers::Server;
 use serde::Serialize;
 use std::io;
 
@@ -20,10 +19,10 @@ pub struct Contestant<T> {
 /// # Errors
 ///
 /// The first of `measure`.
-pub fn in_turn<T>(
-    servers: &[Server],
+pub fn in_turn<S: Copy + Into<&'static str>, T>(
+    servers: &[S],
     rounds: usize,
-    mut measure: impl FnMut(Server) -> io::Result<T>,
+    mut measure: impl FnMut(S) -> io::Result<T>,
     sum_up: impl Fn(&[T]) -> T,
 ) -> io::Result<Vec<Contestant<T>>> {
     let mut turns: Vec<Vec<T>> = servers.iter().map(|_| Vec::new()).collect();
@@ -34,7 +33,7 @@ pub fn in_turn<T>(
         }
     }
     let contestant =
-        |(server, turns): (&Server, Vec<T>)| Contestant { server: server.name(), median: sum_up(&turns), turns };
+        |(server, turns): (&S, Vec<T>)| Contestant { server: (*server).into(), median: sum_up(&turns), turns };
     Ok(servers.iter().zip(turns).map(contestant).collect())
 }
 

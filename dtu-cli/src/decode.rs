@@ -1,6 +1,6 @@
 //! `dtu decode`.
 
-mod capture;
+pub(crate) mod capture;
 mod decisions;
 mod hex;
 mod input;
@@ -8,9 +8,9 @@ mod json;
 mod nesting;
 mod opening;
 mod output;
-mod packet;
+pub(crate) mod packet;
 mod reading;
-mod reassembly;
+pub(crate) mod reassembly;
 mod streams;
 mod tally;
 mod text;

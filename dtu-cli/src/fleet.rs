@@ -12,6 +12,7 @@
 
 mod books;
 mod device;
+mod elsewhere;
 mod fields;
 mod index;
 mod rings;
@@ -27,6 +28,7 @@ pub(crate) use rings::{Happened, LastFrame};
 pub(crate) use row::{Row, Standing};
 pub(crate) use time::Millis;
 
+use crate::cluster::Cluster;
 use crate::request::ask::{self, Answer, Ask, Outcome};
 use crate::request::framing::{self, LineFraming};
 use crate::request::profile::Replies;
@@ -42,6 +44,7 @@ use dtu_net::driver::{LinkEvent, Session};
 use dtu_net::transparent::{Heard, TransparentEvent};
 use dtu_net::{Cause, Event, Received, State, StateChange};
 use dtu_proto::message::CloseCode;
+use elsewhere::Elsewhere;
 use index::{Index, News};
 use metrics::{Counter, Histogram};
 use serde::Deserialize;
@@ -125,6 +128,7 @@ pub(crate) struct Fleet {
     asked: Semaphore,
     round: Mutex<Round>,
     census: Mutex<Option<(Instant, Census)>>,
+    elsewhere: Elsewhere,
     meters: Meters,
 }
 
@@ -226,7 +230,10 @@ pub(crate) struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.fleet.index().leave(&self.device);
+        let left = self.fleet.index().leave(&self.device);
+        if left && let Some(cluster) = self.fleet.elsewhere.cluster() {
+            cluster.release(self.device.id());
+        }
     }
 }
 
@@ -285,6 +292,7 @@ impl Fleet {
             asked: Semaphore::new(ASKED),
             round: Mutex::default(),
             census: Mutex::default(),
+            elsewhere: Elsewhere::default(),
             meters: Meters::new(),
         }))
     }
@@ -306,7 +314,19 @@ impl Fleet {
         let before = self.index().enter(Arc::clone(&device));
         // Its last hand may go here: not under the lock.
         drop(before);
+        self.claim(device.id());
         Seat { fleet: Arc::clone(self), device }
+    }
+
+    /// The other gateways, which are told who comes and goes, and asked for who is not here.
+    pub(crate) fn join(&self, cluster: &Arc<Cluster>) {
+        self.elsewhere.set(cluster);
+    }
+
+    fn claim(&self, device: &Arc<str>) {
+        if let Some(cluster) = self.elsewhere.cluster() {
+            cluster.claim(device);
+        }
     }
 
     /// Something happened on the link of a native device.
@@ -314,7 +334,7 @@ impl Fleet {
         let LinkEvent::Link { device, event, .. } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            Event::State(change) => device.changed(change),
+            Event::State(change) => self.changed(&device, change),
             Event::Skipped { bytes, cause } => {
                 device.skipped(*bytes);
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -329,7 +349,7 @@ impl Fleet {
         let UnitEvent::Session { device, event, .. } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            TransparentEvent::State(change) => device.changed(change),
+            TransparentEvent::State(change) => self.changed(&device, change),
             TransparentEvent::Skipped { bytes, cause } => {
                 device.skipped(u64::try_from(*bytes).unwrap_or(u64::MAX));
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -345,8 +365,25 @@ impl Fleet {
         self.mark(&device);
     }
 
-    /// Asks the line of a device, whichever kind it is of, and waits for the reply.
+    fn changed(&self, device: &Device, change: &StateChange) {
+        device.changed(change);
+        // One that comes again may have been elsewhere meanwhile.
+        if change.state == State::Connected && change.epoch.number() > 1 {
+            self.claim(device.id());
+        }
+    }
+
+    /// Asks the line of a device, whichever kind it is of and whichever gateway has it, and waits for the reply.
     pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
+        let answer = self.ask_here(ask).await;
+        match self.elsewhere.cluster().filter(|_| answer.outcome == Outcome::UnknownDevice) {
+            Some(cluster) => cluster.ask(ask).await,
+            None => answer,
+        }
+    }
+
+    /// Asks a device that is here.
+    async fn ask_here(&self, ask: &Ask) -> Answer {
         let failed = |outcome, text: &str| Answer::failed(&ask.device, outcome, text);
         let Some(device) = self.find(&ask.device) else {
             return failed(Outcome::UnknownDevice, "no such device has come");
@@ -433,9 +470,9 @@ impl Fleet {
         self.end(device, CloseCode::GOING_DOWN, reason)
     }
 
-    /// Another gateway has the device now: the session here ends. Returns whether there was one.
-    pub(crate) fn let_go(&self, device: &str) -> bool {
-        self.end(device, CloseCode::REPLACED, "") == Closing::Closed
+    /// Another gateway has the device now: the session here ends.
+    pub(crate) fn let_go(&self, device: &str) -> Closing {
+        self.end(device, CloseCode::REPLACED, "")
     }
 
     fn end(&self, device: &str, code: CloseCode, reason: &str) -> Closing {

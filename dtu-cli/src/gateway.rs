@@ -17,6 +17,7 @@ mod sinks;
 pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
 
+use crate::capture::Capture;
 use crate::fleet::Fleet;
 use crate::health::Health;
 use crate::http::{self, Http, Status};
@@ -61,7 +62,7 @@ pub(crate) struct Feed {
 ///
 /// What cannot be started, and what was not stored at the end.
 pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Result<()> {
-    let Read { settings, document, plan } = read;
+    let Read { settings, document, mut plan } = read;
     let mut stop = crate::stop::signal()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     for warning in &plan.warnings {
@@ -84,6 +85,8 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     };
     let feed =
         Feed { queue, fleet, status, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
+    let capture = settings.capture.as_ref().map(Capture::start).transpose()?;
+    plan.tap(capture.as_ref());
     let natives =
         plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
     let control = settings.gateway.control.map(|control| control.0);
@@ -137,6 +140,9 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let handed_over = async { tokio::join!(sessions.wait(), units_end) };
     let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
     let tellers = join_all(natives.into_iter().flatten().map(|native| native.end(GRACE))).await;
+    if let Some(capture) = capture {
+        capture.finish(GRACE).await;
+    }
     ended.cancel();
     let unkept = || {
         let down = keeper.books().down().map(|down| format!("; down: {down}")).unwrap_or_default();

@@ -180,11 +180,11 @@ impl Shared {
         self.fleet.ask(ask).await
     }
 
-    /// Reads the token's file again, and says whether there is one. What is wrong with it leaves the old token.
+    /// Takes the token in the file at `path`, and says whether it does. What is wrong with it leaves the old token.
     ///
     /// # Errors
     /// The file.
-    pub(crate) fn reload(&self) -> anyhow::Result<bool> {
-        self.token.reload()
+    pub(crate) fn reload(&self, path: Option<&Path>) -> anyhow::Result<bool> {
+        self.token.reload(path)
     }
 }

@@ -1,8 +1,10 @@
 //! `dtu`: decoder, server and device side for data transfer units.
 
 mod address;
+mod capture;
 mod chaos;
 mod cluster;
+mod completions;
 mod config;
 mod connect;
 mod decode;
@@ -15,6 +17,7 @@ mod http;
 mod log;
 mod nats;
 mod progress;
+mod replay;
 mod request;
 mod serve;
 mod settings;
@@ -25,7 +28,7 @@ mod summary;
 mod times;
 mod toml_error;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Frames, links and sessions of data transfer units (DTUs).
@@ -47,6 +50,8 @@ enum Command {
     Chaos(chaos::Args),
     Sim(sim::Args),
     Request(request::Args),
+    Replay(replay::Args),
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
         Command::Chaos(args) => chaos::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Request(args) => request::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     };
     outcome.unwrap_or_else(|error| {
         // One line: the causes are joined, and no backtrace.

@@ -27,6 +27,7 @@ pub(crate) use log::{Format, Level, LogSettings};
 pub(crate) use mistake::Mistakes;
 pub(crate) use sink::{SinkKind, SinkSettings};
 
+use crate::capture::CaptureSettings;
 use crate::fleet::RequestSettings;
 use crate::http::HttpSettings;
 use crate::nats::NatsSettings;
@@ -49,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) limits: LimitSettings,
     /// None at all means stdout.
     pub(crate) sinks: Vec<SinkSettings>,
+    /// None, when nothing is to be captured.
+    pub(crate) capture: Option<CaptureSettings>,
     /// The NATS of sinks and of the cluster.
     pub(crate) nats: Option<NatsSettings>,
     pub(crate) requests: RequestSettings,
@@ -57,7 +60,7 @@ pub(crate) struct Settings {
 }
 
 /// The sections of a file.
-const SECTIONS: [&str; 8] = ["gateway", "listener", "limits", "sink", "nats", "requests", "http", "log"];
+const SECTIONS: [&str; 9] = ["gateway", "listener", "limits", "sink", "capture", "nats", "requests", "http", "log"];
 
 impl Settings {
     /// Reads a file. Paths in it are relative to it. With it comes all that is wrong, as far as one mistake does not hide another;
@@ -79,13 +82,14 @@ impl Settings {
             listeners: listener::read(&mut reading, &mut mistakes),
             limits: reading.section("limits", &mut mistakes),
             sinks: sink::read(&mut reading, &mut mistakes),
+            capture: reading.optional("capture", &mut mistakes),
             nats: reading.optional("nats", &mut mistakes),
             requests: reading.section("requests", &mut mistakes),
             http: reading.section("http", &mut mistakes),
             log: reading.section("log", &mut mistakes),
         };
-        settings.check(&mut mistakes);
         settings.relative_to(base);
+        settings.check(&mut mistakes);
         Ok((settings, Document::new(text), mistakes))
     }
 
@@ -101,6 +105,9 @@ impl Settings {
         if let Some(listen) = self.http.listen {
             taken.take(Protocol::Tcp, listen, "http.listen".to_owned(), mistakes);
         }
+        if let Some((key, text)) = self.capture.as_ref().and_then(CaptureSettings::mistake) {
+            mistakes.add(format!("capture.{key}"), text);
+        }
     }
 
     /// Whether the section of a key comes to the same in both, as when a default is written out.
@@ -110,6 +117,7 @@ impl Settings {
             "listener" => self.listeners == other.listeners,
             "limits" => self.limits == other.limits,
             "sink" => self.sinks == other.sinks,
+            "capture" => self.capture == other.capture,
             "nats" => self.nats == other.nats,
             "requests" => self.requests == other.requests,
             "http" => self.http == other.http,
@@ -124,6 +132,9 @@ impl Settings {
         }
         for sink in &mut self.sinks {
             sink.relative_to(base);
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.relative_to(base);
         }
         if let Some(nats) = &mut self.nats {
             let tls = &mut nats.tls;

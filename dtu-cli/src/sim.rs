@@ -1,7 +1,7 @@
 //! `dtu sim`: a fleet of devices against a server, on real sockets or with its server on a virtual clock.
 
 mod fleet;
-mod machine;
+pub(crate) mod machine;
 mod network;
 mod random;
 mod real;

@@ -7,7 +7,7 @@ use dtu_proto::message::kind;
 use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -287,6 +287,74 @@ fn a_device_with_a_new_key_gets_in_after_a_reload_and_a_wrong_file_changes_nothi
     assert!(keys.contains(&"listener[1].tcp") && keys.contains(&"listener[1].kind"), "{said:?}");
     assert!(!keys.contains(&"listener[0].keys"), "{said:?}");
     gateway.end();
+}
+
+#[test]
+fn another_token_is_asked_for_after_a_reload_and_readiness_ends_with_a_drain() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = |name: &str, text: &str| write_private(directory.path(), name, text);
+    let file = |token: &str| {
+        let text = format!(
+            "[gateway]\ndrain = '60s'\n[http]\nlisten = '127.0.0.1:0'\ntoken_file = '{token}'\n[[listener]]\nkind = 'native'\n\
+             tcp = '127.0.0.1:0'\n"
+        );
+        write_private(directory.path(), "gateway.toml", &text)
+    };
+    token("one", "0123456789abcdef\n");
+    token("other", "fedcba9876543210\n");
+    let path = file("one");
+    let gateway = Gateway::start(&path);
+    let native = gateway.address("listening on ");
+    let http = gateway.address("HTTP on ");
+    let http = http.strip_prefix("http://").unwrap();
+    let ask = |path: &str, token: &str| {
+        let mut stream = TcpStream::connect(http).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {http}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status: u16 = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer)
+    };
+    assert_eq!(ask("/counters", "0123456789abcdef").0, 200);
+    assert_eq!(ask("/counters", "fedcba9876543210").0, 401);
+    file("other");
+    assert_eq!(gateway.reload("reloaded from").pop().unwrap(), format!("reloaded from {path}: the token"));
+    assert_eq!(ask("/counters", "0123456789abcdef").0, 401);
+    let (status, counters) = ask("/counters", "fedcba9876543210");
+    assert!(status == 200 && counters.contains("\"sinks\":[{\"name\":\"stdout\",\"up\":true"), "{counters}");
+    token("other", "short\n");
+    let said = gateway.reload("nothing is reloaded");
+    assert!(said.iter().any(|line| line.contains("line 5: http.token_file: ")), "{said:?}");
+    assert_eq!(ask("/counters", "fedcba9876543210").0, 200);
+    let (_, metrics) = ask("/metrics", "fedcba9876543210");
+    for line in [
+        "dtu_config_reloads_total{outcome=\"applied\"} 1",
+        "dtu_config_reloads_total{outcome=\"failed\"} 1",
+        "dtu_session_memory_limit_bytes 1073741824",
+    ] {
+        assert!(metrics.lines().any(|said| said == line), "{line} in {metrics}");
+    }
+
+    assert_eq!(ask("/health/ready", "").0, 200);
+    let mut peers = ["a", "b"].map(|id| {
+        let mut peer = Peer::dial(&native);
+        peer.send(&register(id));
+        peer.payload_of(kind::WELCOME);
+        peer
+    });
+    gateway.process.signal(Signal::SIGTERM);
+    gateway.process.says("closing the sessions over 60s");
+    let (status, reasons) = ask("/health/ready", "");
+    assert!(status == 503 && reasons.contains("draining"), "{reasons}");
+    assert_eq!(ask("/health/live", "").0, 200);
+    // The second signal ends the drain.
+    gateway.process.signal(Signal::SIGTERM);
+    peers.iter_mut().for_each(|peer| drop(peer.rest()));
+    assert!(gateway.process.end().0.success());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Gateways that share a fleet, with a real server.
 
+use super::key::Name;
+use super::ledger::{Done, Work};
 use super::*;
 use crate::nats::nats_server::NatsServer;
 use crate::request::ask::Outcome;
@@ -114,7 +116,62 @@ async fn is_with(bucket: &Store, device: &str, expected: Option<&str>) {
     timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{device} is not with {expected:?}"));
 }
 
-use super::key::Name;
+/// The bucket as gateways make it, with the key of a device that says that another has had it since an hour from now.
+async fn bucket_of_the_future(addr: &str, device: &str) -> Store {
+    let context = jetstream::new(async_nats::connect(addr).await.unwrap());
+    let store = super::bucket::open(&context, &toml::from_str("").unwrap()).await.unwrap();
+    let owner = Owner { gateway: "fast".into(), instance: "0".repeat(16), since: now() + 3_600_000 };
+    store.put(Name::device_key(device), serde_json::to_vec(&owner).unwrap().into()).await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn a_clock_that_is_fast_keeps_no_device_where_it_is_not() {
+    let Some(server) = NatsServer::start() else { return };
+    let addr = server.addr();
+    let bucket = bucket_of_the_future(&addr, "m").await;
+    let (mut a, mut b) = (Gateway::up(&addr, "a").await, Gateway::up(&addr, "b").await);
+    a.claim("m");
+    is_with(&bucket, "m", Some("a")).await;
+    // And that is later than what the fast one has said, for all who come behind.
+    b.claim("m");
+    assert_eq!(a.lets_go().await, "m");
+    is_with(&bucket, "m", Some("b")).await;
+    a.claim("m");
+    assert_eq!(b.lets_go().await, "m");
+}
+
+#[tokio::test]
+async fn who_came_while_nats_was_away_concedes_to_who_says_that_he_came_later() {
+    let Some(server) = NatsServer::start() else { return };
+    let addr = server.addr();
+    let bucket = bucket_of_the_future(&addr, "m").await;
+    let mut a = Gateway::start(&addr, "a").await;
+    assert!(!a.cluster.is_up());
+    a.claim("m");
+    assert_eq!(a.lets_go().await, "m");
+    is_with(&bucket, "m", Some("fast")).await;
+}
+
+#[tokio::test]
+async fn a_key_is_deleted_only_while_it_is_what_it_was() {
+    let Some(server) = NatsServer::start() else { return };
+    let addr = server.addr();
+    let store = bucket_of_the_future(&addr, "m").await;
+    let (key, us) = (Name::device_key("m"), Owner { gateway: "a".into(), instance: "1".into(), since: 0 });
+    let before = store.entry(&key).await.unwrap().unwrap().revision;
+    let claim = Work::Claim { since: now(), is_fresh: true };
+    let (done, was_others) = super::bucket::work(&store, &key, &us, claim).await.unwrap();
+    let Done::Claimed { revision, .. } = done else { panic!("{done:?}") };
+    assert!(was_others);
+    // The word of it was lost, and it is asked for again.
+    assert!(!super::bucket::work(&store, &key, &us, claim).await.unwrap().1);
+    for (revision, is_left) in [(before, true), (revision, false)] {
+        let released = super::bucket::work(&store, &key, &us, Work::Release { revision }).await.unwrap();
+        assert_eq!(released, (Done::Released, false));
+        assert_eq!(store.get(&key).await.unwrap().is_some(), is_left);
+    }
+}
 
 #[tokio::test]
 async fn a_device_that_goes_to_another_gateway_is_let_go_by_the_first_and_may_come_back() {

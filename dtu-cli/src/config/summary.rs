@@ -14,9 +14,13 @@ pub(super) fn of(read: &Read) -> String {
         SinkKind::Stdout => "stdout".to_owned(),
         SinkKind::File(file) => format!("the file {}", file.path.display()),
         SinkKind::Nats(nats) => format!("the stream {} of NATS", nats.stream),
+        SinkKind::Mqtt(mqtt) => format!("{} ({}/...)", mqtt.broker, mqtt.prefix),
     });
     let sinks: Vec<_> = if settings.sinks.is_empty() { vec!["stdout".to_owned()] } else { sinks.collect() };
     lines.push(format!("keeps what they send in: {}", sinks.join(", ")));
+    if let Some(capture) = &settings.capture {
+        lines.push(format!("captures all of it in {}, at most {}", capture.dir.display(), capture.max_total_size));
+    }
     if let Some(control) = settings.gateway.control {
         lines.push(format!("answers `dtu request` on {control}"));
     }

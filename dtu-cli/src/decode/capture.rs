@@ -16,14 +16,14 @@ const MAX_RECORD_LEN: u32 = 16 << 20;
 
 /// The kind of a capture file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Pcap,
     PcapNg,
 }
 
 /// What the first bytes of an input say about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sniffed {
+pub(crate) enum Sniffed {
     /// It is a capture.
     Capture(Kind),
     /// It is none.
@@ -33,10 +33,10 @@ pub(super) enum Sniffed {
 }
 
 /// The bytes that [`sniff`] needs at the most.
-pub(super) const SNIFFED_LEN: usize = 12;
+pub(crate) const SNIFFED_LEN: usize = 12;
 
 /// Tells captures from raw bytes.
-pub(super) fn sniff(head: &[u8]) -> Sniffed {
+pub(crate) fn sniff(head: &[u8]) -> Sniffed {
     let mut undecided = false;
     for magic in pcap::MAGICS {
         match head.len() {
@@ -60,17 +60,17 @@ pub(super) fn sniff(head: &[u8]) -> Sniffed {
 
 /// A captured packet.
 #[derive(Debug)]
-pub(super) struct Packet<'a> {
-    pub(super) mark: PacketMark,
+pub(crate) struct Packet<'a> {
+    pub(crate) mark: PacketMark,
     /// The type of its link layer, as the registry of link types numbers them.
-    pub(super) link: i32,
-    pub(super) bytes: &'a [u8],
+    pub(crate) link: i32,
+    pub(crate) bytes: &'a [u8],
     /// Whether the capture has all of it.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
 }
 
 /// A capture that is being read.
-pub(super) struct Capture<R> {
+pub(crate) struct Capture<R> {
     records: Records<R>,
     format: Format,
     /// How many packets have come.
@@ -84,7 +84,7 @@ enum Format {
 
 impl<R: Read> Capture<R> {
     /// Reads the header of a capture.
-    pub(super) fn open(kind: Kind, input: R) -> anyhow::Result<Self> {
+    pub(crate) fn open(kind: Kind, input: R) -> anyhow::Result<Self> {
         let mut records = Records { input, position: 0, bytes: Vec::new() };
         let format = match kind {
             Kind::Pcap => Format::Pcap(pcap::File::open(&mut records)?),
@@ -94,7 +94,7 @@ impl<R: Read> Capture<R> {
     }
 
     /// Reads the next packet; `None` at the end.
-    pub(super) fn next_packet(&mut self) -> anyhow::Result<Option<Packet<'_>>> {
+    pub(crate) fn next_packet(&mut self) -> anyhow::Result<Option<Packet<'_>>> {
         let number = self.packets + 1;
         let at = self.records.position;
         let packet = match &mut self.format {
@@ -110,12 +110,12 @@ impl<R: Read> Capture<R> {
     }
 
     /// How many packets have come.
-    pub(super) const fn packets(&self) -> u64 {
+    pub(crate) const fn packets(&self) -> u64 {
         self.packets
     }
 
     /// How many blocks of an obsolete kind, which can hold packets, were passed over.
-    pub(super) const fn obsolete_blocks(&self) -> u64 {
+    pub(crate) const fn obsolete_blocks(&self) -> u64 {
         match &self.format {
             Format::Pcap(_) => 0,
             Format::PcapNg(section) => section.obsolete_blocks(),

@@ -6,14 +6,14 @@ use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 
 /// The link layers that are understood, by their number in the registry of link types.
 mod link {
-    pub(super) const NULL: i32 = 0;
-    pub(super) const ETHERNET: i32 = 1;
-    pub(super) const RAW: i32 = 101;
-    pub(super) const LOOP: i32 = 108;
-    pub(super) const LINUX_SLL: i32 = 113;
-    pub(super) const IPV4: i32 = 228;
-    pub(super) const IPV6: i32 = 229;
-    pub(super) const LINUX_SLL2: i32 = 276;
+    pub(crate) const NULL: i32 = 0;
+    pub(crate) const ETHERNET: i32 = 1;
+    pub(crate) const RAW: i32 = 101;
+    pub(crate) const LOOP: i32 = 108;
+    pub(crate) const LINUX_SLL: i32 = 113;
+    pub(crate) const IPV4: i32 = 228;
+    pub(crate) const IPV6: i32 = 229;
+    pub(crate) const LINUX_SLL2: i32 = 276;
 }
 
 /// Bytes in front of the packet, and where the EtherType stands in them.
@@ -25,37 +25,37 @@ const LOOPBACK_HEADER_LEN: usize = 4;
 
 /// From where to where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Direction {
-    pub(super) source: SocketAddr,
-    pub(super) destination: SocketAddr,
+pub(crate) struct Direction {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
 }
 
 impl Direction {
     /// The way back.
-    pub(super) const fn opposite(self) -> Self {
+    pub(crate) const fn opposite(self) -> Self {
         Self { source: self.destination, destination: self.source }
     }
 }
 
 /// What a packet carries.
 #[derive(Debug)]
-pub(super) struct Carried<'a> {
-    pub(super) direction: Direction,
-    pub(super) payload: &'a [u8],
+pub(crate) struct Carried<'a> {
+    pub(crate) direction: Direction,
+    pub(crate) payload: &'a [u8],
     /// Payload bytes that were on the line and are not in the capture.
-    pub(super) cut: usize,
-    pub(super) transport: Transport,
+    pub(crate) cut: usize,
+    pub(crate) transport: Transport,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Tcp { sequence: u32, syn: bool, ack: bool, fin: bool, rst: bool },
     Udp,
 }
 
 /// Why a packet gives nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nothing {
+pub(crate) enum Nothing {
     /// Its link layer is not understood.
     Link(i32),
     /// It is neither TCP nor UDP.
@@ -67,7 +67,7 @@ pub(super) enum Nothing {
 }
 
 /// Takes a packet apart.
-pub(super) fn dissect<'a>(packet: &Packet<'a>) -> Result<Carried<'a>, Nothing> {
+pub(crate) fn dissect<'a>(packet: &Packet<'a>) -> Result<Carried<'a>, Nothing> {
     let bytes = packet.bytes;
     let sliced = match packet.link {
         link::ETHERNET => LaxSlicedPacket::from_ethernet(bytes).map_err(|_| Nothing::Headers)?,

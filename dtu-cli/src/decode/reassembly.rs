@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Bytes held behind a hole, at most; more and the hole is given up.
-pub(super) const MAX_AHEAD: usize = 1 << 20;
+pub(crate) const MAX_AHEAD: usize = 1 << 20;
 
 /// Pieces held behind a hole, at most; more and the hole is given up.
-pub(super) const MAX_AHEAD_PIECES: usize = 4096;
+pub(crate) const MAX_AHEAD_PIECES: usize = 4096;
 
 /// What a held piece takes besides its bytes, roughly: its place in the map and on the heap.
 const PIECE_OVERHEAD: usize = 64;
 
 /// What comes next in the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// Bytes.
     Bytes(&'a [u8]),
     /// So many bytes are missing from the capture.
@@ -28,32 +28,32 @@ pub(super) enum Piece<'a> {
 }
 
 /// Takes pieces as they become available.
-pub(super) type PieceSink<'a> = &'a mut dyn FnMut(Piece<'_>) -> io::Result<()>;
+pub(crate) type PieceSink<'a> = &'a mut dyn FnMut(Piece<'_>) -> io::Result<()>;
 
 /// What a segment says, as far as reassembly wants to know.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Segment<'a> {
+pub(crate) struct Segment<'a> {
     /// The sequence number of the first payload byte: behind the SYN, where there is one.
-    pub(super) sequence: u32,
-    pub(super) payload: &'a [u8],
+    pub(crate) sequence: u32,
+    pub(crate) payload: &'a [u8],
     /// Payload bytes that were on the line but were cut off when the packet was captured.
-    pub(super) cut: usize,
-    pub(super) fin: bool,
+    pub(crate) cut: usize,
+    pub(crate) fin: bool,
 }
 
 /// The bytes that did not go into the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct LeftOut {
+pub(crate) struct LeftOut {
     /// Bytes that were there before: retransmissions and overlaps.
-    pub(super) repeated: u64,
+    pub(crate) repeated: u64,
     /// Bytes in front of the stream's first byte: the capture began in the middle, out of order.
-    pub(super) before: u64,
+    pub(crate) before: u64,
     /// Bytes behind the stream's last byte.
-    pub(super) behind: u64,
+    pub(crate) behind: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Reassembly {
+pub(crate) struct Reassembly {
     /// The sequence number of the stream's first byte.
     first: u32,
     /// The position of the byte awaited next; all before it has been given out.
@@ -70,42 +70,42 @@ pub(super) struct Reassembly {
 
 impl Reassembly {
     /// A stream whose first byte has the sequence number `first`.
-    pub(super) const fn new(first: u32) -> Self {
+    pub(crate) const fn new(first: u32) -> Self {
         let left_out = LeftOut { repeated: 0, before: 0, behind: 0 };
         Self { first, next: 0, ahead: BTreeMap::new(), ahead_bytes: 0, end: None, claimed: 0, left_out }
     }
 
     /// The sequence number of the stream's first byte.
-    pub(super) const fn first(&self) -> u32 {
+    pub(crate) const fn first(&self) -> u32 {
         self.first
     }
 
     /// Whether all up to the FIN has been given out.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.end.is_some_and(|end| self.next >= end)
     }
 
     /// Whether bytes wait behind a hole.
-    pub(super) fn has_hole(&self) -> bool {
+    pub(crate) fn has_hole(&self) -> bool {
         !self.ahead.is_empty()
     }
 
     /// The memory of what waits behind holes, in bytes.
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.ahead_bytes + self.ahead.len() * PIECE_OVERHEAD
     }
 
     /// The sequence number of the byte awaited next.
-    pub(super) const fn awaited(&self) -> u32 {
+    pub(crate) const fn awaited(&self) -> u32 {
         self.first.wrapping_add(low_half(self.next))
     }
 
-    pub(super) const fn left_out(&self) -> LeftOut {
+    pub(crate) const fn left_out(&self) -> LeftOut {
         self.left_out
     }
 
     /// Takes a segment and hands what it makes available to `sink`.
-    pub(super) fn segment(&mut self, segment: Segment<'_>, sink: PieceSink<'_>) -> io::Result<()> {
+    pub(crate) fn segment(&mut self, segment: Segment<'_>, sink: PieceSink<'_>) -> io::Result<()> {
         // Half of the sequence numbers are ahead of the awaited one, half behind it.
         let distance = i64::from(segment.sequence.wrapping_sub(self.awaited()).cast_signed());
         let behind = distance.min(0).unsigned_abs();
@@ -137,7 +137,7 @@ impl Reassembly {
     }
 
     /// Gives up the bytes missing in front of the first held piece and goes on there. Does nothing without a hole.
-    pub(super) fn give_up(&mut self, sink: PieceSink<'_>) -> io::Result<()> {
+    pub(crate) fn give_up(&mut self, sink: PieceSink<'_>) -> io::Result<()> {
         if let Some((&start, _)) = self.ahead.first_key_value() {
             sink(Piece::Gap(start - self.next))?;
             self.next = start;
@@ -147,7 +147,7 @@ impl Reassembly {
     }
 
     /// Says that no segment follows: gives up every hole, and what is missing behind the last piece.
-    pub(super) fn finish(&mut self, sink: PieceSink<'_>) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, sink: PieceSink<'_>) -> io::Result<()> {
         while self.has_hole() {
             self.give_up(sink)?;
         }

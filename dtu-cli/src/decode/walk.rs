@@ -101,11 +101,11 @@ pub(super) type Mark = Option<PacketMark>;
 
 /// A packet's place in its capture.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct PacketMark {
+pub(crate) struct PacketMark {
     /// The packet's number in the file, from 1.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// Seconds since 1970, where the capture says it.
-    pub(super) time: Option<f64>,
+    pub(crate) time: Option<f64>,
 }
 
 /// Takes entries as they are found.

@@ -1,6 +1,7 @@
 //! What settings come to before anything listens: keys, certificates and profiles are read, and checked with it.
 
 use super::keys::CurrentKeys;
+use crate::capture::Capture;
 use crate::nats::NatsSettings;
 use crate::request::profile::{self, Loaded};
 use crate::settings::{
@@ -68,6 +69,16 @@ impl NativePlan {
 }
 
 impl Plan {
+    /// Has every listener show what comes and goes to a capture, if there is one.
+    pub(super) fn tap(&mut self, capture: Option<&Capture>) {
+        for plan in &mut self.natives {
+            plan.config.tap = capture.map(Capture::tap);
+        }
+        for plan in &mut self.transparents {
+            plan.config.tap = capture.map(Capture::tap);
+        }
+    }
+
     /// What they come to, and every file that cannot be used.
     pub(crate) fn of(settings: &Settings) -> (Self, Mistakes) {
         let (mut plan, mut mistakes) =
@@ -76,6 +87,8 @@ impl Plan {
             let text = format!("control {control}: it has to be a loopback address, as 127.0.0.1:55128");
             mistakes.add("gateway.control", text);
         }
+        settings.requests.check(&mut mistakes);
+        settings.http.check(&mut mistakes);
         if let Some(Err(error)) = settings.nats.as_ref().map(NatsSettings::check) {
             mistakes.add_said("nats", &format!("{error:#}"));
         }

@@ -122,7 +122,7 @@ impl Reloader {
             Err(mistakes) => {
                 self.source.tell(&mistakes);
                 log::fail(format_args!("{}: nothing is reloaded, and all goes on as it was", self.source));
-                counter!("dtu_config_reloads_total", "outcome" => "refused").increment(1);
+                counter!("dtu_config_reloads_total", "outcome" => "failed").increment(1);
                 return;
             }
         };
@@ -135,7 +135,7 @@ impl Reloader {
             let newer = read.plan.natives.iter().find(|plan| running.is(plan));
             done.extend(newer.into_iter().flat_map(|newer| running.credentials.replace(&newer.credentials)));
         }
-        match self.api.as_ref().map(|api| api.reload()) {
+        match self.api.as_ref().map(|api| api.reload(read.settings.http.token_file.as_deref())) {
             Some(Ok(true)) => done.push("the token".to_owned()),
             Some(Ok(false)) | None => {}
             Some(Err(error)) => log::fail(format_args!("{error:#}")),
@@ -154,7 +154,7 @@ impl Reloader {
             log::warn(format_args!("{}: line {line}: {key}: it needs a restart to change", self.source));
         }
         log::say(format_args!("reloaded from {}: {done}", self.source));
-        let outcome = if restarts.is_empty() { "done" } else { "needs_restart" };
+        let outcome = if restarts.is_empty() { "applied" } else { "needs_restart" };
         counter!("dtu_config_reloads_total", "outcome" => outcome).increment(1);
     }
 
@@ -172,8 +172,13 @@ impl Reloader {
 
     /// Whether what a key says is in force after a reload.
     fn is_reloaded(&self, key: &str, read: &Read) -> bool {
-        if key == "log.level" {
-            return true;
+        match key {
+            "log.level" => return true,
+            // Whether one is asked for at all stays as it is.
+            "http.token_file" => {
+                return self.settings.http.token_file.is_some() && read.settings.http.token_file.is_some();
+            }
+            _ => {}
         }
         // A listener keeps to whether it has keys and TLS at all.
         let credentials = read.plan.natives.iter().filter_map(|plan| {

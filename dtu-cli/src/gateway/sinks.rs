@@ -1,7 +1,7 @@
 //! The sinks that are set.
 
 use crate::settings::{Settings, SinkKind};
-use crate::sink::{FileSink, NatsSink, Sink, StdoutSink};
+use crate::sink::{FileSink, Mqtt, NatsSink, Sink, StdoutSink};
 use anyhow::Context;
 
 /// The longest frame of a transparent DTU, in bytes.
@@ -28,6 +28,10 @@ pub(super) async fn open(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Sink
             SinkKind::Nats(stream) => {
                 let nats = settings.nats.as_ref().context("a sink of kind `nats` needs the section [nats]")?;
                 Box::new(NatsSink::new(stream, nats, &settings.gateway.id(), longest_line(settings)).await?)
+            }
+            SinkKind::Mqtt(mqtt) => {
+                let opened = Mqtt::new(mqtt, &settings.gateway.id());
+                Box::new(opened.with_context(|| format!("cannot use the MQTT broker {}", mqtt.broker))?)
             }
         });
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use arc_swap::ArcSwapOption;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The shortest token, in bytes: less is guessed.
@@ -15,7 +15,7 @@ const FILE_MAX: u64 = 4096;
 
 #[derive(Debug)]
 pub(super) struct Token {
-    path: Option<PathBuf>,
+    is_there: bool,
     token: ArcSwapOption<Secret>,
     /// What is unsafe about the file.
     warning: Option<String>,
@@ -38,23 +38,24 @@ impl Token {
     pub(super) fn load(path: Option<&Path>) -> anyhow::Result<Self> {
         let (token, warning) = path.map(read).transpose()?.unzip();
         let token = ArcSwapOption::new(token.map(Arc::new));
-        Ok(Self { path: path.map(Path::to_owned), token, warning: warning.flatten() })
+        Ok(Self { is_there: path.is_some(), token, warning: warning.flatten() })
     }
 
-    pub(super) fn is_there(&self) -> bool {
-        self.path.is_some()
+    pub(super) const fn is_there(&self) -> bool {
+        self.is_there
     }
 
     pub(super) fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
 
-    /// Reads the file again, and returns whether there is one; what is wrong with it leaves the token that was.
+    /// Takes the token in the file at `path`, and returns whether it does: who asks for a token goes on to ask for one, and who does
+    /// not goes on not to. What is wrong with the file leaves the token that was.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub(super) fn reload(&self) -> anyhow::Result<bool> {
-        let Some(path) = &self.path else { return Ok(false) };
+    pub(super) fn reload(&self, path: Option<&Path>) -> anyhow::Result<bool> {
+        let (true, Some(path)) = (self.is_there(), path) else { return Ok(false) };
         let (token, _) = read(path)?;
         self.token.store(Some(Arc::new(token)));
         Ok(true)
@@ -124,11 +125,11 @@ mod tests {
         assert!(!token.admits(None));
 
         std::fs::write(&path, "fedcba9876543210\n").unwrap();
-        token.reload().unwrap();
+        token.reload(Some(&path)).unwrap();
         assert!(token.admits(Some(b"fedcba9876543210")) && !token.admits(Some(b"0123456789abcdef")));
         for wrong in ["", "short", "0123456789abcdef with blanks", "0123456789abcd\u{e9}f"] {
             std::fs::write(&path, wrong).unwrap();
-            assert!(token.reload().unwrap_err().to_string().contains("first line"), "{wrong:?}");
+            assert!(token.reload(Some(&path)).unwrap_err().to_string().contains("first line"), "{wrong:?}");
         }
         assert!(token.admits(Some(b"fedcba9876543210")), "a wrong file leaves the old one");
     }
@@ -137,5 +138,6 @@ mod tests {
     fn without_a_file_everybody_is_admitted() {
         let token = Token::load(None).unwrap();
         assert!(token.admits(None) && token.admits(Some(b"any")) && !token.is_there());
+        assert!(!token.reload(Some(Path::new("/nowhere"))).unwrap(), "nor is one asked for later");
     }
 }

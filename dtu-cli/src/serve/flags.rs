@@ -1,5 +1,6 @@
 //! The flags of `dtu serve`, and the settings they come to.
 
+use crate::capture::CaptureSettings;
 use crate::http::HttpArgs;
 use crate::settings::units::{Size, Span};
 use crate::settings::{
@@ -64,6 +65,10 @@ pub(super) struct Flags {
     /// An address of this machine itself on which `dtu request` may ask them. Whoever may open it may ask.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "transparent")]
     control: Option<SocketAddr>,
+    /// A directory for all that comes and goes, as packets in pcapng files of 64 MiB, which take at most 1 GiB: for `dtu decode`,
+    /// `dtu replay` and Wireshark. Of TLS it is what is inside (docs/capture.md).
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
     /// What is said on stderr besides: off, error, warn, info, debug, trace, or by module, as warn,dtu_net=debug.
     #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = Level::parse)]
     log_level: Level,
@@ -132,6 +137,7 @@ impl Flags {
                 max_memory: Size(u64::from(self.max_memory) << 20),
                 ..LimitSettings::default()
             },
+            capture: self.capture.clone().map(CaptureSettings::new),
             sinks: self.sinks(),
             http: self.http.settings(),
             log: LogSettings { format: self.log_format, level: self.log_level.clone() },

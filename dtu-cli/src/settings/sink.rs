@@ -3,12 +3,12 @@
 use super::document::{Element, Reading};
 use super::mistake::Mistakes;
 use crate::nats::NatsSettings;
-use crate::sink::{FileSettings, NatsSinkSettings};
+use crate::sink::{FileSettings, MqttSettings, NatsSinkSettings};
 use serde::Deserialize;
 use std::path::Path;
 
 /// What `kind` may be.
-const KINDS: [&str; 3] = ["stdout", "file", "nats"];
+const KINDS: [&str; 4] = ["stdout", "file", "nats", "mqtt"];
 
 /// One sink, and its place among them.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub(crate) enum SinkKind {
     File(FileSettings),
     /// A stream of the servers in `[nats]`.
     Nats(NatsSinkSettings),
+    /// A broker of MQTT 5.
+    Mqtt(MqttSettings),
 }
 
 /// It has nothing to set.
@@ -38,6 +40,7 @@ pub(super) fn read(reading: &mut Reading<'_>, mistakes: &mut Mistakes) -> Vec<Si
         let kind = match kind.as_str() {
             "file" => reading.value(value, mistakes).map(SinkKind::File),
             "nats" => reading.value(value, mistakes).map(SinkKind::Nats),
+            "mqtt" => reading.value(value, mistakes).map(SinkKind::Mqtt),
             _ => reading.value(value, mistakes).map(|Nothing {}| SinkKind::Stdout),
         };
         sinks.extend(kind.map(|kind| SinkSettings { place, kind }));
@@ -76,6 +79,14 @@ pub(super) fn check(sinks: &[SinkSettings], nats: Option<&NatsSettings>, mistake
                     mistakes.add(&key, "it needs the section [nats], as servers = [\"nats://127.0.0.1:4222\"]");
                 }
             }
+            SinkKind::Mqtt(mqtt) => {
+                let is_same =
+                    |sink: &SinkSettings| matches!(&sink.kind, SinkKind::Mqtt(other) if other.is_client_of(mqtt));
+                once(before.iter().any(is_same), "with this broker and client_id");
+                if let Some((name, text)) = mqtt.mistake() {
+                    mistakes.add(format!("{key}.{name}"), text);
+                }
+            }
         }
     }
 }
@@ -89,6 +100,7 @@ impl SinkSettings {
     pub(super) fn relative_to(&mut self, base: &Path) {
         match &mut self.kind {
             SinkKind::File(file) => file.path = base.join(&file.path),
+            SinkKind::Mqtt(mqtt) => mqtt.relative_to(base),
             SinkKind::Stdout | SinkKind::Nats(_) => {}
         }
     }

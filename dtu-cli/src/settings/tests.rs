@@ -38,6 +38,8 @@ fn the_example_is_a_file_and_says_the_defaults() {
     let defaults = Settings::default();
     assert_eq!(settings.gateway, defaults.gateway);
     assert_eq!(settings.limits, defaults.limits);
+    assert_eq!(settings.requests, defaults.requests);
+    assert_eq!(settings.http, defaults.http);
     assert_eq!(settings.log, defaults.log);
     assert_eq!(settings.requests, defaults.requests);
     assert_eq!(settings.http, defaults.http);

@@ -39,34 +39,34 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(3600);
 #[command(next_help_heading = "With --virtual")]
 pub(crate) struct FleetArgs {
     /// How many registrations the server is able to do in a second of its processor's time.
-    #[arg(long, value_name = "R", default_value_t = 500, conflicts_with = "addr",
+    #[arg(long, value_name = "R", default_value_t = 500, conflicts_with = "servers",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     accept_rate: u32,
     /// How many connections the system keeps for the server to accept.
-    #[arg(long, value_name = "B", default_value_t = 4096, conflicts_with = "addr",
+    #[arg(long, value_name = "B", default_value_t = 4096, conflicts_with = "servers",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     backlog: u32,
     /// When a device comes again: by this library, or by the delays of another one.
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = Policy::Dtu, conflicts_with = "addr")]
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Policy::Dtu, conflicts_with = "servers")]
     policy: Policy,
     /// Whether the backoff is capped at 30 s; without, it grows to an hour.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          conflicts_with = "addr")]
+          conflicts_with = "servers")]
     cap: bool,
     /// Whether the server refuses who would wait too long. Without, all wait in the listen queue.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          conflicts_with = "addr")]
+          conflicts_with = "servers")]
     queue_bound: bool,
     /// Whether who is refused is told when to come again.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          conflicts_with = "addr")]
+          conflicts_with = "servers")]
     hints: bool,
     /// Whether a connection that its device has left is thrown away unserved.
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on, action = clap::ArgAction::Set,
-          conflicts_with = "addr")]
+          conflicts_with = "servers")]
     discard: bool,
     /// Runs so many seeds, from --seed on, and tells the worst and the median.
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "addr",
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "servers",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     seeds: u32,
 }

@@ -12,7 +12,7 @@ const OTHER_FILES: u64 = 64;
 ///
 /// # Errors
 /// When the system does not allow so many.
-pub(super) fn make_room_for(devices: u32) -> anyhow::Result<()> {
+pub(crate) fn make_room_for(devices: u32) -> anyhow::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?;
     let needed = u64::from(devices) + OTHER_FILES;
     ensure!(

@@ -65,6 +65,10 @@ class Gateway:
         self.calls = []
         self.refuse_streams = False
         self.streams_asked = 0
+        #: A stream begins anew without a new connection when this grows.
+        self.resets = 0
+        #: Streams stay open and say nothing.
+        self.is_hung = False
         self.stream_generation = 0
         self.lock = threading.Lock()
         self.tick = threading.Condition()
@@ -330,21 +334,17 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         generation = gateway.stream_generation
         try:
-            with gateway.lock:
-                rows = list(gateway.rows.values())
-                pieces = [json.dumps(rows[at:at + PIECE]) for at in range(0, len(rows), PIECE)]
-                seen = gateway.round
-            self.event("reset", "[]")
-            for piece in pieces[:1]:
-                self.event("devices", piece)
-            self.event("gateway", json.dumps(gateway.counters()))
-            for piece in pieces[1:]:
-                self.event("devices", piece)
+            seen, resets = self.all(), gateway.resets
             while generation == gateway.stream_generation:
                 with gateway.tick:
                     gateway.tick.wait_for(lambda: gateway.round > seen or generation != gateway.stream_generation, timeout=15)
                     rounds = [value for number, value in sorted(gateway.rounds.items()) if number > seen]
                     seen = gateway.round
+                if gateway.is_hung:
+                    continue
+                if gateway.resets != resets:
+                    seen, resets = self.all(), gateway.resets
+                    continue
                 for data, gone in rounds:
                     for piece in data:
                         self.event("devices", piece)
@@ -353,6 +353,21 @@ class Handler(BaseHTTPRequestHandler):
                 self.event("gateway", json.dumps(gateway.counters()))
         except (BrokenPipeError, ConnectionResetError):
             pass
+
+    def all(self):
+        """Begins a stream: all rows, the counters behind the first piece. Gives the round that is in them."""
+        gateway = self.gateway
+        with gateway.lock:
+            rows = list(gateway.rows.values())
+            pieces = [json.dumps(rows[at:at + PIECE]) for at in range(0, len(rows), PIECE)]
+            seen = gateway.round
+        self.event("reset", "[]")
+        for piece in pieces[:1]:
+            self.event("devices", piece)
+        self.event("gateway", json.dumps(gateway.counters()))
+        for piece in pieces[1:]:
+            self.event("devices", piece)
+        return seen
 
     def event(self, name, data):
         self.wfile.write(f"event: {name}\ndata: {data}\n\n".encode())

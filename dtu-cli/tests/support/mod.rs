@@ -55,6 +55,10 @@ impl Process {
         self.child.stdout.take().expect("it is piped")
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid is small"));
         nix::sys::signal::kill(pid, signal).expect("it runs");

@@ -52,6 +52,7 @@ pub mod server;
 mod session;
 mod share;
 mod shared;
+pub mod tap;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod totals;

@@ -8,6 +8,7 @@ use super::now;
 use super::registry::{Admitted, Registry};
 use super::session::Session;
 use super::shared::Shared;
+use super::tap::{Tap, Way};
 use super::udp::drops::Drops;
 use crate::auth::NONCE_LEN;
 use crate::error::Cause;
@@ -27,6 +28,7 @@ use dtu_proto::message::{DeviceId, RefuseCode};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep_until, timeout};
@@ -44,6 +46,7 @@ pub(crate) struct House {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) keys: Option<Arc<dyn KeyStore>>,
     pub(crate) admission: Option<Admission>,
+    pub(crate) tap: Option<Arc<dyn Tap>>,
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
     /// New sessions, for the application.
@@ -119,6 +122,15 @@ impl House {
                 tracing::error!(%error, "the system gives no random number");
                 None
             }
+        }
+    }
+
+    /// Shows a datagram to the tap, where there is one.
+    pub(crate) fn tap_datagram(&self, socket: &UdpSocket, peer: SocketAddr, way: Way, bytes: &[u8]) {
+        if let Some(tap) = &self.tap
+            && let Ok(local) = socket.local_addr()
+        {
+            tap.datagram(peer, local, way, bytes);
         }
     }
 

@@ -8,6 +8,7 @@ use super::now;
 use super::reception::{Connection, Ends, House};
 use super::registry::{Flapping, Registry};
 use super::session::Session;
+use super::tap::{Tap, Tapped};
 use super::udp;
 use super::udp::drops::Drops;
 use crate::door::DoorLimits;
@@ -95,6 +96,8 @@ pub struct ServerConfig {
     pub keys: Option<Arc<dyn KeyStore>>,
     /// Who may in besides; everyone by default.
     pub admission: Option<Admission>,
+    /// Sees all that comes and goes; nobody by default.
+    pub tap: Option<Arc<dyn Tap>>,
     /// The server's certificate. With it connections are TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<super::tls::ServerTls>,
@@ -116,6 +119,7 @@ impl Default for ServerConfig {
             event_queue: EVENT_QUEUE,
             keys: None,
             admission: None,
+            tap: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -285,6 +289,7 @@ impl Server {
             entrance: Arc::new(entrance),
             keys: config.keys.clone(),
             admission: config.admission.clone(),
+            tap: config.tap.clone(),
             hub,
             accepted,
             refused: AtomicU64::new(0),
@@ -435,7 +440,24 @@ impl Host for Welcome {
         let house = Arc::clone(&self.house);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
+            if let Some(tap) = house.tap.clone() {
+                let opened = async move {
+                    let local = socket.local_addr()?;
+                    let stream = tls.accept(still_there(socket)?).await?;
+                    Ok(Tapped::new(stream, tap.opened(peer, local)))
+                };
+                tasks.spawn(Connection::new(house, place, opened, peer));
+                return;
+            }
             let opened = async move { tls.accept(still_there(socket)?).await };
+            tasks.spawn(Connection::new(house, place, opened, peer));
+            return;
+        }
+        if let Some(tap) = house.tap.clone() {
+            let opened = async move {
+                let local = socket.local_addr()?;
+                Ok(Tapped::new(still_there(socket)?, tap.opened(peer, local)))
+            };
             tasks.spawn(Connection::new(house, place, opened, peer));
             return;
         }

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-/// With this in the environment, what would be skipped fails.
-const REQUIRED: &str = "DTU_REQUIRE_TSHARK";
+/// With one of these in the environment, what would be skipped fails.
+const REQUIRED: [&str; 2] = ["DTU_REQUIRE_TSHARK", "DTU_REQUIRE_TOOLS"];
 
 /// Whether tshark 4 is there; says why `test` is skipped where it is not.
 ///
@@ -22,7 +22,7 @@ pub(crate) fn is_there(test: &str) -> bool {
 ///
 /// When the environment requires it.
 pub(crate) fn skip(test: &str, reason: &str) {
-    assert!(std::env::var_os(REQUIRED).is_none(), "{reason}");
+    assert!(REQUIRED.iter().all(|name| std::env::var_os(name).is_none()), "{reason}");
     // Not `eprintln`, which the harness keeps to itself when a test passes.
     let _ = writeln!(std::io::stderr(), "{test} skipped: {reason}");
 }

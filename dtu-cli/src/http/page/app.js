@@ -46,6 +46,7 @@ const stream = new Stream({
       fleet.begin();
     } else if (name === "gone" && Array.isArray(told)) {
       fleet.forget(told);
+      if (device && told.includes(device.id)) device.look();
     } else if (name === "gateway" && told !== null && typeof told === "object") {
       gateway = told;
       fleet.mark(totalOf(gateway));
@@ -97,7 +98,10 @@ function showCounts() {
   at("count-disconnected").textContent = isKnown ? count(disconnected) : "–";
   at("count-closed").textContent = count(closed);
   at("closed-figure").hidden = closed === 0 && view.state !== "closed";
-  for (const part of document.querySelectorAll(".share i")) part.style.flexGrow = fleet.counts[part.dataset.state];
+  for (const part of document.querySelectorAll(".share i")) {
+    part.hidden = fleet.counts[part.dataset.state] === 0;
+    part.style.flexGrow = fleet.counts[part.dataset.state];
+  }
 }
 
 function showNothing(shown) {
@@ -115,7 +119,7 @@ function showNothing(shown) {
     const host = location.hostname.includes(":") && !location.hostname.startsWith("[") ? `[${location.hostname}]` : location.hostname;
     box.replaceChildren(make("h2", {}, "No device yet"),
       make("p", {}, "Devices appear here when they connect. A simulated fleet of ten:"),
-      make("pre", {}, `dtu sim ${host}:55125 --devices 10`),
+      make("pre", {}, `dtu sim ${host}:55125 --devices 10 --seconds 600`),
       make("p", {}, "One device, sending what it reads from its standard input:"),
       make("pre", {}, `echo hello | dtu connect ${host}:55125 --id meter-7`),
       make("p", { class: "soft" }, "55125 is the port of native devices unless the gateway's settings say otherwise."));

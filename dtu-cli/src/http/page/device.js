@@ -66,13 +66,13 @@ export class DeviceView {
 
   #fail(error) {
     const { text, detail } = words(error);
-    if (this.#isDrawn && error.status !== 404) {
-      this.trouble.textContent = `${text} What is shown is from ${clock(this.#last)}.`;
+    if (this.#isDrawn) {
+      const what = error.status === 404 ? "The gateway has no session of this device any more." : text;
+      this.trouble.textContent = `${what} What is shown is from ${clock(this.told)}.`;
       this.trouble.hidden = false;
       this.#plan(LOOK_IDLE);
       return;
     }
-    this.#isDrawn = false;
     const again = make("button", { type: "button" }, "Try again");
     again.addEventListener("click", () => this.look());
     this.section.replaceChildren(back(), make("div", { class: "nothing", role: "alert" },
@@ -109,18 +109,19 @@ export class DeviceView {
         make("section", { class: "part-frames" }, make("div", { class: "part-head" }, make("h2", {}, "Last frames"), pause), this.frames),
         make("section", { class: "part-request" }, make("h2", {}, "Request"), box),
         make("section", { class: "part-timeline" }, make("h2", {}, "Timeline"), this.timeline)));
-    this.resize = new ResizeObserver(() => this.#showFrames(this.told ?? []));
+    this.resize = new ResizeObserver(() => this.#showFrames(this.last ?? []));
     this.resize.observe(this.frames);
   }
 
   #show({ device, timeline, frames }) {
     if (!this.#isDrawn) this.#draw(device);
     this.trouble.hidden = true;
+    this.told = now();
     this.#showRow(device);
     this.#showTimeline(Array.isArray(timeline) ? timeline : []);
     if (!this.#isPaused) {
-      this.told = Array.isArray(frames) ? frames : [];
-      this.#showFrames(this.told);
+      this.last = Array.isArray(frames) ? frames : [];
+      this.#showFrames(this.last);
     }
   }
 

@@ -79,14 +79,14 @@ export function readReply(bytes, request = []) {
     if (code >= 3) {
       for (let at = 3; at + 1 < end; at += 2) {
         const value = word(bytes, at);
-        fields.push({ from: at, to: at + 2, name: `${start + (at - 3) / 2}`, text: `${value} (0x${value.toString(16).padStart(4, "0")})` });
+        fields.push({ from: at, to: at + 2, name: `register ${start + (at - 3) / 2}`, text: `${value} (0x${value.toString(16).padStart(4, "0")})` });
       }
     } else {
       for (let at = 3; at < end; at += 1) {
         const first = (at - 3) * 8;
         const bits = Math.min(8, many - first);
         const text = Array.from({ length: Math.max(0, bits) }, (_, bit) => (bytes[at] >> bit) & 1).join(" ");
-        fields.push({ from: at, to: at + 1, name: `${start + first}–${start + first + bits - 1}`, text });
+        fields.push({ from: at, to: at + 1, name: `${kind.unit}s ${start + first}–${start + first + bits - 1}`, text });
       }
     }
   } else if ((code === 5 || code === 6) && end === 6) {

@@ -241,6 +241,24 @@ async fn a_full_stream_presses_back_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn what_was_kept_of_a_batch_before_an_error_is_not_kept_again() {
+    let Some(server) = NatsServer::start() else { return };
+    let mut sink = sink_with(&server.addr(), "max_bytes = '2KiB'").await;
+    let mut batch = Batch::default();
+    for number in 0..40 {
+        push(&mut batch, "d", "frame", None, &format!("{{\"frame\":{number}}}"));
+    }
+    unavailable(&mut sink, &batch).await;
+    let before = kept(&server.addr()).await.len();
+    assert!((1..40).contains(&before), "{before}");
+    let context = context(&server.addr()).await;
+    let config = context.get_stream("DTU").await.unwrap().cached_info().config.clone();
+    context.update_stream(Config { max_bytes: -1, ..config }).await.unwrap();
+    sink.store(&batch).await.unwrap();
+    assert_eq!(kept(&server.addr()).await.len(), 40);
+}
+
+#[tokio::test]
 async fn a_server_without_jetstream_is_told() {
     let Some(mut server) = NatsServer::prepare("") else { return };
     server.without_jetstream();

@@ -1,9 +1,9 @@
 //! A connection from its acceptance to its end: who is it, may it in, whose session is it.
 
-use super::super::accept::still_there;
 use super::super::entrance::{Entrance, Place};
 use super::super::linger::linger;
 use super::super::now;
+use super::super::tap::Tap;
 use super::carriage::Carriage;
 use super::hub::Hub;
 use super::registry::{Admitted, Refusal, Registry};
@@ -21,8 +21,7 @@ use core::task::{Context, Poll, ready};
 use dtu_proto::message::RefuseCode;
 use std::io;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +35,7 @@ pub(super) struct House {
     pub(super) entrance: Arc<Entrance>,
     pub(super) registry: Registry,
     pub(super) known: Option<Known>,
+    pub(super) tap: Option<Arc<dyn Tap>>,
     pub(super) hub: Hub,
     /// New sessions, for the application.
     pub(super) accepted: mpsc::Sender<TransparentSession>,
@@ -44,11 +44,18 @@ pub(super) struct House {
 }
 
 impl House {
-    /// A connection from its acceptance to its end.
-    pub(super) async fn receive(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, mut place: Place) {
+    /// A connection from its acceptance to its end. `opened` gives the stream, or the reason why there is none.
+    pub(super) async fn receive<S>(
+        self: Arc<Self>,
+        opened: impl Future<Output = io::Result<S>> + Send,
+        peer: SocketAddr,
+        mut place: Place,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         place.begin();
         let entering = async {
-            let mut stream = still_there(socket).map_err(|error| {
+            let mut stream = opened.await.map_err(|error| {
                 let is_gone = error.kind() == io::ErrorKind::UnexpectedEof;
                 (None, if is_gone { Cause::Disconnected } else { Cause::Transport(error.kind()) })
             })?;
@@ -83,7 +90,7 @@ impl House {
         self.hub.refused(peer, device, cause);
     }
 
-    async fn leave(&self, stream: Option<TcpStream>, mut place: Place) {
+    async fn leave<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: Option<S>, mut place: Place) {
         place.refuse();
         if let Some(stream) = stream {
             linger(stream, LINGER).await;
@@ -116,7 +123,10 @@ impl House {
         self.registry.admit(identified, peer)
     }
 
-    async fn carry(&self, stream: TcpStream, admitted: Admitted, mut place: Place) {
+    async fn carry<S>(&self, stream: S, admitted: Admitted, mut place: Place)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let Admitted { shared, epoch, new } = admitted;
         if let Some(session) = new {
             place.wait();

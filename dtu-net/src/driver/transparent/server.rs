@@ -1,11 +1,13 @@
 //! Accept, identify, session: a server for units without a protocol of their own.
 
 use super::super::accept;
+use super::super::accept::still_there;
 use super::super::entrance::{Entrance, Full, Place, TurnedAway};
 use super::super::front::{Front, Host};
 use super::super::now;
 use super::super::registry::Flapping;
 use super::super::server::{ACCEPT_QUEUE, EVENT_QUEUE, MAX_CONNECTIONS, MAX_MEMORY, MAX_SESSIONS, SWEEP};
+use super::super::tap::{Tap, Tapped};
 use super::connection::House;
 use super::hub::{Hub, UnitEvent};
 use super::registry::Registry;
@@ -58,6 +60,8 @@ pub struct TransparentConfig {
     pub accept_queue: usize,
     /// Events that a slow listener may be behind before it misses some.
     pub event_queue: usize,
+    /// Sees all that comes and goes; nobody by default.
+    pub tap: Option<Arc<dyn Tap>>,
 }
 
 impl TransparentConfig {
@@ -77,6 +81,7 @@ impl TransparentConfig {
             receive_buffer: None,
             accept_queue: ACCEPT_QUEUE,
             event_queue: EVENT_QUEUE,
+            tap: None,
         }
     }
 }
@@ -157,6 +162,7 @@ impl TransparentServer {
             profile,
             entrance: Arc::new(entrance),
             known: config.known,
+            tap: config.tap,
             hub,
             accepted,
             refused: AtomicU64::new(0),
@@ -252,7 +258,17 @@ struct Welcome(Arc<House>);
 impl Host for Welcome {
     fn call(&self, tasks: &TaskTracker, socket: TcpStream, peer: SocketAddr, place: Place) {
         let Self(house) = self;
-        tasks.spawn(Arc::clone(house).receive(socket, peer, place));
+        let house = Arc::clone(house);
+        match house.tap.clone() {
+            None => tasks.spawn(house.receive(async move { still_there(socket) }, peer, place)),
+            Some(tap) => {
+                let opened = async move {
+                    let local = socket.local_addr()?;
+                    Ok(Tapped::new(still_there(socket)?, tap.opened(peer, local)))
+                };
+                tasks.spawn(house.receive(opened, peer, place))
+            }
+        };
     }
 
     /// A unit without a protocol has no word for it.

@@ -5,6 +5,7 @@ use super::seats::Seat;
 use super::{OUT, Unsent};
 use crate::driver::reception::House;
 use crate::driver::shared::Inner;
+use crate::driver::tap::Way;
 use crate::driver::turns::{Turn, Turns};
 use crate::server::Server;
 use core::mem;
@@ -68,7 +69,10 @@ impl Sender {
                 };
                 let Some(to) = to else { return true };
                 match self.socket.try_send_to(out, to) {
-                    Ok(_) => self.unsent = None,
+                    Ok(_) => {
+                        self.house.tap_datagram(&self.socket, to, Way::Down, out);
+                        self.unsent = None;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.unsent = Some(Unsent { bytes: out.as_slice().into(), to });
                         let socket = Arc::clone(&self.socket);

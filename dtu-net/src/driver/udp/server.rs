@@ -10,6 +10,7 @@ use crate::driver::entrance;
 use crate::driver::now;
 use crate::driver::reception::House;
 use crate::driver::registry::Admitted;
+use crate::driver::tap::Way;
 use crate::error::{Cause, Violation};
 use crate::handshake::{Handshake, HandshakeEvent, Registration};
 use crate::wire::Carrier;
@@ -109,6 +110,7 @@ impl Door {
     }
 
     fn take(&mut self, bytes: &[u8], from: SocketAddr) {
+        self.house.tap_datagram(&self.socket, from, Way::Up, bytes);
         //= spec/session.md#S-23
         let datagram = match Datagram::open(&self.native, bytes) {
             Ok(datagram) => datagram,
@@ -245,7 +247,7 @@ impl Door {
     /// Answers somebody who has no session. It is not kept when the socket has no room: whoever asked asks again.
     fn answer(&self, to: SocketAddr, bytes: &[u8]) {
         match self.socket.try_send_to(bytes, to) {
-            Ok(_) => {}
+            Ok(_) => self.house.tap_datagram(&self.socket, to, Way::Down, bytes),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.house.drops.count(to, DropCause::NoRoom),
             Err(error) => self.house.drops.count(to, DropCause::Transport(error.kind())),
         }
