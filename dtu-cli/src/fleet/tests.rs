@@ -1,4 +1,6 @@
 use super::*;
+use crate::settings::Mistakes;
+use dtu_net::Received;
 use std::collections::BTreeSet;
 
 fn fleet() -> Arc<Fleet> {
