@@ -21,6 +21,9 @@ RULES = ROOT / "deploy" / "prometheus" / "dtu.rules.yml"
 TESTS = ROOT / "deploy" / "prometheus" / "dtu.rules.test.yml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dtu.json"
 
+# A place that registers what it is given, and how the names are given to it.
+GIVEN = {"dtu-net/src/driver/share.rs": re.compile(r'Share::new\(\s*"(dtu_\w+)",\s*"(dtu_\w+)"')}
+
 # What Prometheus itself adds to a series.
 TARGET_LABELS = {"job", "instance", "le"}
 FOREIGN = {"up"}
@@ -49,10 +52,18 @@ def registered():
     constants = {}
     for text in texts.values():
         constants |= dict(re.findall(r'const (\w+): &(?:\'static )?str = "(dtu_\w+)"', text))
-    found = {}
+    found = {
+        name: ("gauge", set())
+        for given in GIVEN.values()
+        for text in texts.values()
+        for names in given.findall(text)
+        for name in names
+    }
     for path, text in texts.items():
+        if str(path.relative_to(ROOT)) in GIVEN:
+            continue
         # What a test registers is not what the gateway has.
-        text = text.split("#[cfg(test)]\nmod ")[0]
+        text = re.split(r"#\[cfg\(test\)\]\nmod \w+ \{", text)[0]
         for macro in re.finditer(r"\b(counter|gauge|histogram)!\s*\(", text):
             inside = arguments(text, macro.end() - 1)
             first = re.match(r'\s*(?:"(\w+)"|(?:\w+::)*([A-Z_0-9]+)\b)', inside)
@@ -66,6 +77,14 @@ def registered():
             if kind != macro[1] or before != labels:
                 complain(f"{where}: {name} was {kind} {sorted(before)} elsewhere, and is {macro[1]} {sorted(labels)} here")
     return found
+
+
+def described(rows):
+    """What `/metrics` says of a metric before its series."""
+    text = (ROOT / "dtu-cli" / "src" / "http" / "metrics.rs").read_text()
+    for kind, name in re.findall(r'\((Counter|Gauge|Histogram),\s*"(dtu_\w+)"', text):
+        if rows.get(name, ("",))[0] != kind.lower():
+            complain(f"http/metrics.rs: describes {name} as a {kind}, the table as a {rows.get(name, ('nothing',))[0]}")
 
 
 def table():
@@ -197,6 +216,7 @@ def dashboard(rows, recorded):
 def main():
     code, rows = registered(), table()
     code_and_table(code, rows)
+    described(rows)
     alerts, recorded = rules(rows)
     rule_tests(alerts, rows)
     panels, expressions = dashboard(rows, recorded)

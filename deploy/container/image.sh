@@ -11,7 +11,8 @@ RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target $target
 
 context=target/image/context
 rm -rf $context
-mkdir -p $context/rootfs/etc/ssl/certs $context/rootfs/etc/dtu $context/data
+umask 022
+mkdir -p $context/rootfs/etc/ssl/certs $context/rootfs/etc/dtu $context/rootfs/var/lib $context/data
 install -m 0555 target/$target/release/dtu $context/rootfs/dtu
 printf 'hosts: files dns\n' >$context/rootfs/etc/nsswitch.conf
 install -m 0444 /etc/ssl/certs/ca-certificates.crt $context/rootfs/etc/ssl/certs/ca-certificates.crt

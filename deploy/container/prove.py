@@ -173,6 +173,17 @@ def lay_configuration(root):
         file.chmod(0o440)
 
 
+def mount(root):
+    """What every container runtime lays over an image: /proc, and devices, here those that are used."""
+    mounts = [(Path(device), root / device[1:]) for device in ("/proc", "/dev/null", "/dev/random", "/dev/urandom")]
+    for source, target in mounts:
+        target.parent.mkdir(exist_ok=True)
+        target.mkdir() if source.is_dir() else target.touch()
+    shut(root)
+    for source, target in mounts:
+        subprocess.run(["mount", "--bind", source, target], check=True)
+
+
 def shut(root):
     """The file system as with readOnlyRootFilesystem: nothing to be written but the volume."""
     subprocess.run(["mount", "--bind", root, root], check=True)
@@ -216,7 +227,7 @@ def main():
         image_is_as_told(unpack(root), root)
         is_static(root / "dtu")
         lay_configuration(root)
-        shut(root)
+        mount(root)
         try:
             version = finish(run(root, "--version")).strip()
             finish(run(root, "config", "check", "/etc/dtu/gateway.toml"))
@@ -224,8 +235,7 @@ def main():
             names.start()
             serves_and_stops(root, names)
         finally:
-            subprocess.run(["umount", root / "var/lib/dtu"], check=True)
-            subprocess.run(["umount", root], check=True)
+            subprocess.run(["umount", "--recursive", root], check=True)
     print(f"image: {version}, static; served, dialled by name and stopped in its own file system as {USER}")
 
 

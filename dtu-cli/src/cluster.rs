@@ -54,7 +54,8 @@ pub(crate) trait Local: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<()>>,
+    /// None when it is shut down.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -102,10 +103,10 @@ impl Cluster {
             twins: AtomicU64::new(0),
             ending: CancellationToken::new(),
         });
-        let tasks = vec![
+        let tasks = Mutex::new(vec![
             tokio::spawn(requests::answer(Arc::clone(&shared))),
             tokio::spawn(run::run(Arc::clone(&shared), instance)),
-        ];
+        ]);
         Ok(Self { shared, tasks })
     }
 
@@ -134,30 +135,39 @@ impl Cluster {
     }
 
     /// How often another gateway with the same id was seen.
+    #[cfg(test)]
     pub(crate) fn twins(&self) -> u64 {
         self.shared.twins.load(Ordering::Relaxed)
     }
 
     /// Gives up all keys, as far as NATS is there.
-    pub(crate) async fn shut_down(mut self) {
+    pub(crate) async fn shut_down(&self) {
         self.shared.ledger().handle_end();
         self.shared.ending.cancel();
         self.shared.due.notify_one();
+        let mut tasks = core::mem::take(&mut *self.tasks());
         let ended = async {
-            for task in &mut self.tasks {
+            for task in &mut tasks {
                 // One that has panicked has said so.
                 let _ended = task.await;
             }
         };
         if timeout(GRACE, ended).await.is_err() {
+            tasks.iter().for_each(JoinHandle::abort);
             tracing::warn!(devices = self.shared.ledger().len(), "keys of devices are left in the bucket");
         }
     }
 }
 
+impl Cluster {
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks().iter().for_each(JoinHandle::abort);
     }
 }
 

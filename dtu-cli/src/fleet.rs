@@ -13,7 +13,6 @@
 mod asking;
 mod books;
 mod device;
-mod elsewhere;
 mod fields;
 mod index;
 mod look;
@@ -23,6 +22,7 @@ mod row;
 mod seat;
 mod serial;
 mod settings;
+mod shared;
 mod time;
 
 pub(crate) use books::Books;
@@ -31,8 +31,9 @@ pub(crate) use index::Seen;
 pub(crate) use look::{Census, Changes, Detail, Page, Wanted};
 pub(crate) use rings::LastFrame;
 pub(crate) use row::{Row, Standing};
-pub(crate) use seat::Seat;
+pub(crate) use seat::{NativeSeat, Seat};
 pub(crate) use settings::RequestSettings;
+pub(crate) use shared::Here;
 pub(crate) use time::Millis;
 
 use crate::cluster::Cluster;
@@ -46,13 +47,12 @@ use device::{Device, Hand};
 use dtu_net::driver::transparent::{TransparentSession, UnitEvent};
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_net::transparent::TransparentEvent;
-use dtu_net::{Cause, Event, State, StateChange};
+use dtu_net::{Cause, Epoch, Event, State, StateChange};
 use dtu_proto::message::CloseCode;
-use elsewhere::Elsewhere;
 use index::Index;
 use look::Round;
 use meters::Meters;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use time::Clock;
 use tokio::sync::Semaphore;
@@ -73,8 +73,9 @@ pub(crate) struct Fleet {
     asked: Semaphore,
     round: Mutex<Round>,
     census: Mutex<Option<(Instant, Census)>>,
-    elsewhere: Elsewhere,
     meters: Meters,
+    /// There when gateways share the fleet.
+    cluster: OnceLock<Arc<Cluster>>,
 }
 
 /// What came of closing a device.
@@ -101,15 +102,15 @@ impl Fleet {
             asked: Semaphore::new(ASKED),
             round: Mutex::default(),
             census: Mutex::default(),
-            elsewhere: Elsewhere::default(),
             meters: Meters::new(),
+            cluster: OnceLock::new(),
         }))
     }
 
     /// A session was accepted.
     #[must_use]
-    pub(crate) fn enter_native(self: &Arc<Self>, session: &Session) -> Seat {
-        self.enter(Hand::Native(session.clone()))
+    pub(crate) fn enter_native(self: &Arc<Self>, session: Session) -> NativeSeat {
+        NativeSeat(self.enter(Hand::Native(session)))
     }
 
     /// A session with a transparent DTU was accepted; by `replies` its replies are known.
@@ -119,31 +120,27 @@ impl Fleet {
     }
 
     fn enter(self: &Arc<Self>, hand: Hand) -> Seat {
-        let device = Arc::new(Device::new(hand));
-        let before = self.index().enter(Arc::clone(&device));
+        let device = Arc::new(Device::new(Arc::downgrade(self), hand));
+        let before = {
+            let mut index = self.index();
+            // Under the lock, so that nobody gives up what was claimed a moment ago.
+            self.claim(device.id());
+            index.enter(Arc::clone(&device))
+        };
         // Its last hand may go here: not under the lock.
         drop(before);
-        self.claim(device.id());
-        Seat { fleet: Arc::clone(self), device }
-    }
-
-    /// The other gateways, which are told who comes and goes, and asked for who is not here.
-    pub(crate) fn join(&self, cluster: &Arc<Cluster>) {
-        self.elsewhere.set(cluster);
-    }
-
-    fn claim(&self, device: &Arc<str>) {
-        if let Some(cluster) = self.elsewhere.cluster() {
-            cluster.claim(device);
-        }
+        Seat(device)
     }
 
     /// Something happened on the link of a native device.
     pub(crate) fn handle_link(&self, event: &LinkEvent) {
-        let LinkEvent::Link { device, event, .. } = event else { return };
+        let LinkEvent::Link { device, epoch, event } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            Event::State(change) => self.changed(&device, change),
+            Event::State(change) => {
+                self.came_again(&device, *epoch, change.state);
+                device.changed(change);
+            }
             Event::Skipped { bytes, cause } => {
                 device.skipped(*bytes);
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -153,12 +150,22 @@ impl Fleet {
         self.mark(&device);
     }
 
+    /// Claims a device at each connection after its first, with which it entered.
+    fn came_again(&self, device: &Device, epoch: Epoch, state: State) {
+        if state == State::Connected && epoch.number() > 1 {
+            self.claim(device.id());
+        }
+    }
+
     /// Something happened in the session of a transparent DTU.
     pub(crate) fn handle_unit(&self, event: &UnitEvent) {
-        let UnitEvent::Session { device, event, .. } = event else { return };
+        let UnitEvent::Session { device, epoch, event } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            TransparentEvent::State(change) => self.changed(&device, change),
+            TransparentEvent::State(change) => {
+                self.came_again(&device, *epoch, change.state);
+                device.changed(change);
+            }
             TransparentEvent::Skipped { bytes, cause } => {
                 device.skipped(u64::try_from(*bytes).unwrap_or(u64::MAX));
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -172,14 +179,6 @@ impl Fleet {
             _ => return,
         }
         self.mark(&device);
-    }
-
-    fn changed(&self, device: &Device, change: &StateChange) {
-        device.changed(change);
-        // One that comes again may have been elsewhere meanwhile.
-        if change.state == State::Connected && change.epoch.number() > 1 {
-            self.claim(device.id());
-        }
     }
 
     /// How long a reply may take where the request does not say.

@@ -18,7 +18,8 @@ pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
 
 use crate::capture::Capture;
-use crate::fleet::Fleet;
+use crate::cluster::Cluster;
+use crate::fleet::{Fleet, Here};
 use crate::health::Health;
 use crate::http::{self, Http, Status};
 use crate::log;
@@ -76,6 +77,15 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let (queue, mut keeper) = sink::start(sinks::open(&settings).await?);
     let status = Arc::new(Status::new(settings.gateway.id(), queue.gauge()));
     let health = Arc::new(Health::new(Arc::clone(keeper.books())));
+    let cluster = match (&settings.cluster, &settings.nats) {
+        (Some(cluster), Some(nats)) => {
+            let here = Arc::new(Here::new(&fleet));
+            let cluster = Cluster::open(cluster, nats, &settings.gateway.id(), here).await?;
+            Some(Arc::new(cluster))
+        }
+        (_, _) => None,
+    };
+    cluster.iter().for_each(|cluster| fleet.join(Arc::clone(cluster)));
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let http = match metrics {
         Some(metrics) => {
@@ -144,6 +154,9 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         capture.finish(GRACE).await;
     }
     ended.cancel();
+    if let Some(cluster) = cluster {
+        cluster.shut_down().await;
+    }
     let unkept = || {
         let down = keeper.books().down().map(|down| format!("; down: {down}")).unwrap_or_default();
         format!("stopped with {} records that are not kept and not acknowledged{down}", queue.pending())

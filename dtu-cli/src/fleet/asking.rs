@@ -15,35 +15,28 @@ use std::time::Instant;
 pub(super) const ASKED: usize = 4096;
 
 impl Fleet {
-    /// Asks the line of a device, whichever kind it is of and whichever gateway has it, and waits for the reply.
-    pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
-        let answer = self.ask_here(ask).await;
-        match self.elsewhere.cluster().filter(|_| answer.outcome == Outcome::UnknownDevice) {
-            Some(cluster) => cluster.ask(ask).await,
-            None => answer,
-        }
+    /// Asks the line of a device, whichever kind it is of, and waits for the reply. `None` when it is not here.
+    pub(super) async fn ask_here(&self, ask: &Ask) -> Option<Answer> {
+        let device = self.find(&ask.device)?;
+        Some(self.ask_device(&device, ask).await)
     }
 
-    /// Asks a device that is here.
-    pub(super) async fn ask_here(&self, ask: &Ask) -> Answer {
+    async fn ask_device(&self, device: &Arc<Device>, ask: &Ask) -> Answer {
         let failed = |outcome, text: &str| Answer::failed(&ask.device, outcome, text);
-        let Some(device) = self.find(&ask.device) else {
-            return failed(Outcome::UnknownDevice, "no such device has come");
-        };
         let Ok(_asked) = self.asked.try_acquire() else {
             return failed(Outcome::Full, "as many requests are asked as may be at a time");
         };
         let began = Instant::now();
         let answer = match &device.hand {
-            Hand::Native(session) => self.ask_native(session, &device, ask).await,
-            Hand::Unit(session, replies) => self.ask_unit(session, *replies, &device, ask).await,
+            Hand::Native(session) => self.ask_native(session, device, ask).await,
+            Hand::Unit(session, replies) => self.ask_unit(session, *replies, device, ask).await,
             #[cfg(test)]
             Hand::Played(_) => failed(Outcome::TimedOut, "it is played"),
         };
         if answer.outcome == Outcome::Replied {
             self.meters.request_seconds.record(began.elapsed());
         }
-        self.mark(&device);
+        self.mark(device);
         answer
     }
 
@@ -57,8 +50,8 @@ impl Fleet {
             self.meters.down(request.len());
         }
         if let Some(reply) = answer.hex.as_deref().and_then(|hex| ask::bytes(hex).ok()) {
-            device.received(0, None, &reply);
-            self.meters.up(reply.len());
+            device.received(Millis::now(), 0, None, &reply);
+            self.meters.up(1, reply.len());
         }
         answer
     }

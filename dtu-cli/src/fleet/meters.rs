@@ -29,9 +29,9 @@ impl Meters {
 }
 
 impl Meters {
-    /// A frame came.
-    pub(super) fn up(&self, bytes: usize) {
-        self.frames_up.increment(1);
+    /// Frames came.
+    pub(super) fn up(&self, frames: usize, bytes: usize) {
+        self.frames_up.increment(frames.try_into().unwrap_or(u64::MAX));
         self.bytes_up.increment(bytes.try_into().unwrap_or(u64::MAX));
     }
 
