@@ -66,8 +66,8 @@ impl Native {
         loop {
             tokio::select! {
                 Some(session) = self.server.accept() => {
-                    let seat = feed.fleet.enter_native(&session);
-                    feed.sessions.spawn(tasks::carry(session, seat, Arc::clone(&feed)));
+                    let seat = feed.fleet.enter_native(session);
+                    feed.sessions.spawn(tasks::carry(seat, Arc::clone(&feed)));
                 }
                 _ = ticks.tick() => self.busy.tell(self.server.counters().busy),
                 _ = seconds.tick() => feed.status.counted(&self.key, self.server.counters()),
