@@ -27,7 +27,7 @@ use crate::request::ask::{Answer, Ask};
 use anyhow::Context;
 use async_nats::jetstream::kv::Store;
 use bucket::Owner;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 use core::time::Duration;
 use futures_util::future::BoxFuture;
 use ledger::Ledger;
@@ -137,7 +137,7 @@ impl Cluster {
     /// How often another gateway with the same id was seen.
     #[cfg(test)]
     pub(crate) fn twins(&self) -> u64 {
-        self.shared.twins.load(Ordering::Relaxed)
+        self.shared.twins.load(core::sync::atomic::Ordering::Relaxed)
     }
 
     /// Gives up all keys, as far as NATS is there.

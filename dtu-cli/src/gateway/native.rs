@@ -61,8 +61,8 @@ impl Native {
 
     /// Takes who comes, until all sessions are drained, or at once when `feed` is to stop.
     pub(super) async fn run(mut self, feed: Feed, draining: Draining) -> Self {
-        let (feed, mut ticks, mut seconds, mut drain) =
-            (Arc::new(feed), interval(busy::EVERY), interval(COUNTED), None);
+        let (mut ticks, mut seconds, mut drain) = (interval(busy::EVERY), interval(COUNTED), None);
+        let feed = Arc::new(feed);
         loop {
             tokio::select! {
                 Some(session) = self.server.accept() => {

@@ -3,6 +3,9 @@
 use crate::fleet::{Fleet, Seat};
 use crate::gateway::Feed;
 use crate::sink::{HAND_OVER, Item, Queue};
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use core::time::Duration;
 use dtu_net::driver::{LinkEvent, Session};
 use dtu_proto::message::CloseCode;
@@ -19,17 +22,15 @@ pub(crate) fn carry(session: Session, seat: Seat, feed: Arc<Feed>) -> impl Futur
     // Not an `async fn`, which would keep its arguments twice.
     async move {
         loop {
-            let is_there = tokio::select! {
-                is_there = session.ready() => is_there,
-                () = feed.stopping.cancelled() => {
-                    if !Box::pin(flush(&session, &feed.queue)).await {
-                        return;
-                    }
-                    break;
-                }
+            let is_there = {
+                let (ready, stopped) = (pin!(session.ready()), pin!(feed.stopping.cancelled()));
+                first(ready, stopped).await
             };
-            if !is_there {
-                break;
+            match is_there {
+                Some(true) => {}
+                Some(false) => break,
+                None if Box::pin(flush(&session, &feed.queue)).await => break,
+                None => return,
             }
             let mut received = Vec::new();
             if session.try_recv_many(&mut received, HAND_OVER) > 0 {
@@ -47,6 +48,17 @@ pub(crate) fn carry(session: Session, seat: Seat, feed: Arc<Feed>) -> impl Futur
         })
         .await;
     }
+}
+
+/// What `ready` gives; `None` once `stopped` is over: a device that never pauses must not keep its session from ending.
+fn first<T>(
+    mut ready: Pin<&mut impl Future<Output = T>>,
+    mut stopped: Pin<&mut impl Future<Output = ()>>,
+) -> impl Future<Output = Option<T>> {
+    poll_fn(move |context| match stopped.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => ready.as_mut().poll(context).map(Some),
+    })
 }
 
 /// Has kept what was handed over, and closes the session. Returns whether there was somebody to keep it.
