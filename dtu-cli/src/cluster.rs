@@ -27,7 +27,7 @@ use crate::request::ask::{Answer, Ask};
 use anyhow::Context;
 use async_nats::jetstream::kv::Store;
 use bucket::Owner;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 use core::time::Duration;
 use futures_util::future::BoxFuture;
 use ledger::Ledger;
@@ -54,7 +54,7 @@ pub(crate) trait Local: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -106,7 +106,7 @@ impl Cluster {
             tokio::spawn(requests::answer(Arc::clone(&shared))),
             tokio::spawn(run::run(Arc::clone(&shared), instance)),
         ];
-        Ok(Self { shared, tasks })
+        Ok(Self { shared, tasks: Mutex::new(tasks) })
     }
 
     /// The device has connected here: for the first time, or again.
@@ -134,17 +134,19 @@ impl Cluster {
     }
 
     /// How often another gateway with the same id was seen.
+    #[cfg(test)]
     pub(crate) fn twins(&self) -> u64 {
-        self.shared.twins.load(Ordering::Relaxed)
+        self.shared.twins.load(core::sync::atomic::Ordering::Relaxed)
     }
 
     /// Gives up all keys, as far as NATS is there.
-    pub(crate) async fn shut_down(mut self) {
+    pub(crate) async fn shut_down(&self) {
         self.shared.ledger().handle_end();
         self.shared.ending.cancel();
         self.shared.due.notify_one();
+        let tasks = core::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         let ended = async {
-            for task in &mut self.tasks {
+            for task in tasks {
                 // One that has panicked has said so.
                 let _ended = task.await;
             }
@@ -157,7 +159,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

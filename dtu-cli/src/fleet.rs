@@ -27,6 +27,7 @@ pub(crate) use rings::{Happened, LastFrame};
 pub(crate) use row::{Row, Standing};
 pub(crate) use time::Millis;
 
+use crate::cluster::Cluster;
 use crate::request::ask::{self, Answer, Ask, Outcome};
 use crate::request::framing::{self, LineFraming};
 use crate::request::profile::Replies;
@@ -47,7 +48,7 @@ use metrics::{Counter, Histogram};
 use serde::Deserialize;
 use serial::Serial;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use time::Clock;
 use tokio::sync::Semaphore;
@@ -126,6 +127,8 @@ pub(crate) struct Fleet {
     round: Mutex<Round>,
     census: Mutex<Option<(Instant, Census)>>,
     meters: Meters,
+    /// The other gateways, where there are any.
+    cluster: OnceLock<Arc<Cluster>>,
 }
 
 /// The round past those that only keep alive.
@@ -227,6 +230,16 @@ pub(crate) struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.fleet.index().leave(&self.device);
+        let Some(cluster) = self.fleet.cluster.get() else { return };
+        let id = self.device.id();
+        let is_here = || self.fleet.find(id).is_some();
+        if !is_here() {
+            cluster.release(id);
+            // It may have come again in between, and its claim then came before.
+            if is_here() {
+                cluster.claim(id);
+            }
+        }
     }
 }
 
@@ -286,7 +299,20 @@ impl Fleet {
             round: Mutex::default(),
             census: Mutex::default(),
             meters: Meters::new(),
+            cluster: OnceLock::new(),
         }))
+    }
+
+    /// Shares the devices that come from now on with other gateways. Only the first call counts.
+    pub(crate) fn share(&self, cluster: Arc<Cluster>) {
+        let _first = self.cluster.set(cluster);
+    }
+
+    /// The device has connected here, for the first time or again.
+    fn claim(&self, device: &Device) {
+        if let Some(cluster) = self.cluster.get() {
+            cluster.claim(device.id());
+        }
     }
 
     /// A session was accepted.
@@ -306,6 +332,7 @@ impl Fleet {
         let before = self.index().enter(Arc::clone(&device));
         // Its last hand may go here: not under the lock.
         drop(before);
+        self.claim(&device);
         Seat { fleet: Arc::clone(self), device }
     }
 
@@ -314,7 +341,12 @@ impl Fleet {
         let LinkEvent::Link { device, event, .. } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            Event::State(change) => device.changed(change),
+            Event::State(change) => {
+                device.changed(change);
+                if change.state == State::Connected {
+                    self.claim(&device);
+                }
+            }
             Event::Skipped { bytes, cause } => {
                 device.skipped(*bytes);
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -329,7 +361,12 @@ impl Fleet {
         let UnitEvent::Session { device, event, .. } = event else { return };
         let Some(device) = self.find(device) else { return };
         match event {
-            TransparentEvent::State(change) => device.changed(change),
+            TransparentEvent::State(change) => {
+                device.changed(change);
+                if change.state == State::Connected {
+                    self.claim(&device);
+                }
+            }
             TransparentEvent::Skipped { bytes, cause } => {
                 device.skipped(u64::try_from(*bytes).unwrap_or(u64::MAX));
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
@@ -345,8 +382,16 @@ impl Fleet {
         self.mark(&device);
     }
 
-    /// Asks the line of a device, whichever kind it is of, and waits for the reply.
+    /// Asks the line of a device, wherever it is, and waits for the reply.
     pub(crate) async fn ask(self: &Arc<Self>, ask: &Ask) -> Answer {
+        match self.cluster.get() {
+            Some(cluster) if self.find(&ask.device).is_none() => cluster.ask(ask).await,
+            Some(_) | None => self.ask_here(ask).await,
+        }
+    }
+
+    /// Asks the line of a device that is here, whichever kind it is of, and waits for the reply.
+    pub(crate) async fn ask_here(self: &Arc<Self>, ask: &Ask) -> Answer {
         let failed = |outcome, text: &str| Answer::failed(&ask.device, outcome, text);
         let Some(device) = self.find(&ask.device) else {
             return failed(Outcome::UnknownDevice, "no such device has come");

@@ -8,6 +8,7 @@
 //!   SIGHUP ──> the file is read again        SIGTERM ──> drain ──> the rest is closed and written
 //! ```
 
+mod cluster;
 mod keys;
 mod native;
 mod plan;
@@ -82,6 +83,7 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         }
         None => None,
     };
+    let cluster = cluster::join(&settings, &fleet).await?;
     let feed =
         Feed { queue, fleet, status, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
     let capture = settings.capture.as_ref().map(Capture::start).transpose()?;
@@ -138,6 +140,9 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     };
     let handed_over = async { tokio::join!(sessions.wait(), units_end) };
     let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
+    if let Some(cluster) = cluster {
+        cluster.shut_down().await;
+    }
     let tellers = join_all(natives.into_iter().flatten().map(|native| native.end(GRACE))).await;
     if let Some(capture) = capture {
         capture.finish(GRACE).await;

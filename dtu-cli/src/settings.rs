@@ -28,6 +28,7 @@ pub(crate) use mistake::Mistakes;
 pub(crate) use sink::{SinkKind, SinkSettings};
 
 use crate::capture::CaptureSettings;
+use crate::cluster::ClusterSettings;
 use crate::fleet::RequestSettings;
 use crate::http::HttpSettings;
 use crate::nats::NatsSettings;
@@ -54,13 +55,16 @@ pub(crate) struct Settings {
     pub(crate) capture: Option<CaptureSettings>,
     /// The NATS of sinks and of the cluster.
     pub(crate) nats: Option<NatsSettings>,
+    /// None, when this gateway shares its devices with no other.
+    pub(crate) cluster: Option<ClusterSettings>,
     pub(crate) requests: RequestSettings,
     pub(crate) http: HttpSettings,
     pub(crate) log: LogSettings,
 }
 
 /// The sections of a file.
-const SECTIONS: [&str; 9] = ["gateway", "listener", "limits", "sink", "capture", "nats", "requests", "http", "log"];
+const SECTIONS: [&str; 10] =
+    ["gateway", "listener", "limits", "sink", "capture", "nats", "cluster", "requests", "http", "log"];
 
 impl Settings {
     /// Reads a file. Paths in it are relative to it. With it comes all that is wrong, as far as one mistake does not hide another;
@@ -84,6 +88,7 @@ impl Settings {
             sinks: sink::read(&mut reading, &mut mistakes),
             capture: reading.optional("capture", &mut mistakes),
             nats: reading.optional("nats", &mut mistakes),
+            cluster: reading.optional("cluster", &mut mistakes),
             requests: reading.section("requests", &mut mistakes),
             http: reading.section("http", &mut mistakes),
             log: reading.section("log", &mut mistakes),
@@ -102,6 +107,14 @@ impl Settings {
         }
         self.limits.check(mistakes);
         sink::check(&self.sinks, self.nats.as_ref(), mistakes);
+        if let Some(cluster) = &self.cluster {
+            if let Err(error) = cluster.check() {
+                mistakes.add_said("cluster", &format!("{error:#}"));
+            }
+            if self.nats.is_none() {
+                mistakes.add("cluster", "it needs the section [nats], as servers = [\"nats://127.0.0.1:4222\"]");
+            }
+        }
         if let Some(listen) = self.http.listen {
             taken.take(Protocol::Tcp, listen, "http.listen".to_owned(), mistakes);
         }
@@ -119,6 +132,7 @@ impl Settings {
             "sink" => self.sinks == other.sinks,
             "capture" => self.capture == other.capture,
             "nats" => self.nats == other.nats,
+            "cluster" => self.cluster == other.cluster,
             "requests" => self.requests == other.requests,
             "http" => self.http == other.http,
             "log" => self.log == other.log,

@@ -58,7 +58,7 @@ fn the_example_has_every_key_and_none_that_is_none() {
     let in_section = |section: &str| -> BTreeSet<String> {
         keys.iter().filter_map(|key| key.strip_prefix(section)?.strip_prefix('.')).map(str::to_owned).collect()
     };
-    for section in ["gateway", "limits", "requests", "http", "log"] {
+    for section in ["gateway", "limits", "cluster", "requests", "http", "log"] {
         assert_eq!(in_section(section), fields(&format!("{LISTENER}[{section}]")), "{section}");
     }
     for (place, kind) in ["native", "transparent"].into_iter().enumerate() {
@@ -128,7 +128,7 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         (
             with("[gatewy]"),
             &[
-                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `requests`, `http`, `log`",
+                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `capture`, `nats`, `cluster`, `requests`, `http`, `log`",
             ],
         ),
         (
