@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use support::{Process, dtu, lines, listening};
+use support::{PATIENCE, Process, dtu, lines, listening};
 
 /// How big a run is.
 struct Plan {
@@ -43,19 +43,25 @@ fn free() -> String {
 /// A gateway as its file says.
 struct Gateway {
     file: String,
+    /// For native devices, and for transparent ones.
     addr: String,
+    units: String,
+    /// For `dtu request`.
+    control: String,
     process: Option<Process>,
 }
 
 impl Gateway {
     fn start(directory: &Path, id: &str, nats: &str) -> Self {
-        let (addr, file) = (free(), directory.join(format!("{id}.toml")));
+        let (addr, units, control) = (free(), free(), free());
+        let file = directory.join(format!("{id}.toml"));
         let text = format!(
-            "[gateway]\nid = '{id}'\n[[listener]]\nkind = 'native'\ntcp = '{addr}'\n[limits]\nheartbeat = '2s'\n\
-             [[sink]]\nkind = 'nats'\ntimeout = '2s'\n[nats]\nservers = ['{nats}']\n"
+            "[gateway]\nid = '{id}'\ncontrol = '{control}'\n[[listener]]\nkind = 'native'\ntcp = '{addr}'\n\
+             [[listener]]\nkind = 'transparent'\ntcp = '{units}'\nprofile = 'plain'\n[limits]\nheartbeat = '2s'\n\
+             [[sink]]\nkind = 'nats'\ntimeout = '2s'\n[nats]\nservers = ['{nats}']\n[cluster]\n"
         );
         std::fs::write(&file, text).unwrap();
-        let mut gateway = Self { file: file.to_str().unwrap().to_owned(), addr, process: None };
+        let mut gateway = Self { file: file.to_str().unwrap().to_owned(), addr, units, control, process: None };
         gateway.up();
         gateway
     }
@@ -76,6 +82,39 @@ impl Gateway {
         process.signal(Signal::SIGTERM);
         let (status, said) = process.end();
         assert!(status.success(), "{said:?}");
+    }
+}
+
+/// Transparent DTUs with a meter each, behind several gateways.
+struct Meters(Process);
+
+const METERS: u32 = 6;
+
+impl Meters {
+    fn start(servers: &str) -> Self {
+        let count = METERS.to_string();
+        let args =
+            ["--profile", "plain", "--devices", &count, "--heartbeat", "2", "--late", "0", "--seed", "7", "--json"];
+        Self(Process::spawn(dtu(&["sim", servers]).args(args).stdout(Stdio::null())))
+    }
+
+    /// Asks each for a register through this gateway, wherever it is, until it has answered. Returns how long that took.
+    fn all_answer(gateway: &Gateway) -> Duration {
+        let began = Instant::now();
+        for number in 0..METERS {
+            let (device, request) = (format!("1390000000{number}"), format!("{:02X} 03 002A 0001", number + 1));
+            let args = ["request", "--server", &gateway.control, &device, "--crc", &request, "--timeout", "1"];
+            while !dtu(&args).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success() {
+                assert!(began.elapsed() < PATIENCE, "{device} does not answer");
+            }
+        }
+        began.elapsed()
+    }
+
+    fn end(self) {
+        self.0.signal(Signal::SIGINT);
+        let (status, said) = self.0.end();
+        assert!(status.success(), "all are registered: {said:?}");
     }
 }
 
@@ -158,22 +197,30 @@ fn chaos_address(chaos: &Process) -> String {
     words.unwrap().trim_end_matches([',', ';']).to_owned()
 }
 
-/// Devices over three gateways, of which one is killed and stays away.
+/// Devices over three gateways, of which one is killed and stays away; and requests that reach them wherever they are.
 fn three_gateways(plan: &Plan) {
     let Some(server) = NatsServer::start() else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut gateways: Vec<_> =
         ["gw-1", "gw-2", "gw-3"].iter().map(|id| Gateway::start(directory.path(), id, &server.addr())).collect();
     let addrs: Vec<_> = gateways.iter().map(|gateway| gateway.addr.clone()).collect();
+    let units: Vec<_> = gateways.iter().map(|gateway| gateway.units.clone()).collect();
     let fleet = Fleet::start(&addrs.join(","), plan);
+    let meters = Meters::start(&units.join(","));
+    // A third of them is at the gateway that is asked.
+    Meters::all_answer(&gateways[0]);
     fleet.at(0.4, plan);
     gateways.remove(1).kill();
+    let answered = Meters::all_answer(&gateways[0]);
+    eprintln!("all meters answer through one gateway again, {answered:?} after another was killed");
+    Meters::all_answer(&gateways[1]);
     let summary = fleet.end();
     let kept = Kept::read(&server.addr());
     figures("three gateways, one killed", &summary, &kept);
     compare(&summary, &kept, plan);
     assert_eq!(summary["up"], plan.devices, "all have moved: {summary}");
     assert_eq!(summary["recoveries"], plan.devices / 3, "those of the one that was killed, and no others: {summary}");
+    meters.end();
     gateways.into_iter().for_each(Gateway::end);
 }
 

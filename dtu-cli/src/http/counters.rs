@@ -72,6 +72,7 @@ pub(crate) struct QueueStatus {
 /// How a sink is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SinkStatus {
+    /// Its kind; the second of a kind has `-2` behind it.
     pub(crate) name: String,
     /// Whether it has kept what it was given last.
     pub(crate) up: bool,

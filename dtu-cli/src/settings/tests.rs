@@ -41,14 +41,22 @@ fn the_example_is_a_file_and_says_the_defaults() {
     assert_eq!(settings.requests, defaults.requests);
     assert_eq!(settings.http, defaults.http);
     assert_eq!(settings.log, defaults.log);
-    assert_eq!(settings.requests, defaults.requests);
-    assert_eq!(settings.http, defaults.http);
     assert_eq!(settings.listeners.len(), 2);
     let whole = parse(&whole_example()).unwrap();
     let Some(SinkKind::Nats(stream)) = whole.sinks.get(2).map(|sink| &sink.kind) else { panic!("{whole:?}") };
     let mut default: crate::sink::NatsSinkSettings = toml::from_str("").unwrap();
     (default.max_age, default.max_bytes) = (stream.max_age, stream.max_bytes);
     assert_eq!(*stream, default);
+    let Some(SinkKind::Mqtt(mqtt)) = whole.sinks.get(3).map(|sink| &sink.kind) else { panic!("{whole:?}") };
+    let default: crate::sink::MqttSettings = toml::from_str("broker = 'mqtt://a'").unwrap();
+    assert_eq!((&mqtt.prefix, mqtt.in_flight, mqtt.timeout), (&default.prefix, default.in_flight, default.timeout));
+    assert_eq!((mqtt.events, mqtt.retain), (default.events, default.retain));
+    let capture = whole.capture.unwrap();
+    let default = crate::capture::CaptureSettings {
+        snap_length: capture.snap_length,
+        ..crate::capture::CaptureSettings::new("/etc/dtu/capture".into())
+    };
+    assert_eq!(capture, default);
 }
 
 #[test]

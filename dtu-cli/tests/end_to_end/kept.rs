@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashSet};
 
 /// The DATA of a stream, judged.
 #[derive(Debug, Default)]
-pub struct Kept {
-    pub devices: u64,
+pub(crate) struct Kept {
+    pub(crate) devices: u64,
     /// How many different ones.
-    pub data: u64,
+    pub(crate) data: u64,
     /// Device, stream and number of what is there more than once; the first of them.
-    pub twice: Vec<String>,
+    pub(crate) twice: Vec<String>,
     /// Of what is not there although later ones of the same stream are; the first of them.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
 }
 
 /// How many of what should not be are told.
@@ -22,7 +22,7 @@ const TOLD: usize = 10;
 
 impl Kept {
     /// Reads all of it.
-    pub fn read(addr: &str) -> Self {
+    pub(crate) fn read(addr: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(read(addr))
     }
