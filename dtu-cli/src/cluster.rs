@@ -54,6 +54,7 @@ pub(crate) trait Local: Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     shared: Arc<Shared>,
+    /// None when it is shut down.
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -102,11 +103,11 @@ impl Cluster {
             twins: AtomicU64::new(0),
             ending: CancellationToken::new(),
         });
-        let tasks = vec![
+        let tasks = Mutex::new(vec![
             tokio::spawn(requests::answer(Arc::clone(&shared))),
             tokio::spawn(run::run(Arc::clone(&shared), instance)),
-        ];
-        Ok(Self { shared, tasks: Mutex::new(tasks) })
+        ]);
+        Ok(Self { shared, tasks })
     }
 
     /// The device has connected here: for the first time, or again.
@@ -144,23 +145,29 @@ impl Cluster {
         self.shared.ledger().handle_end();
         self.shared.ending.cancel();
         self.shared.due.notify_one();
-        let tasks = core::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = core::mem::take(&mut *self.tasks());
         let ended = async {
-            for task in tasks {
+            for task in &mut tasks {
                 // One that has panicked has said so.
                 let _ended = task.await;
             }
         };
         if timeout(GRACE, ended).await.is_err() {
+            tasks.iter().for_each(JoinHandle::abort);
             tracing::warn!(devices = self.shared.ledger().len(), "keys of devices are left in the bucket");
         }
     }
 }
 
+impl Cluster {
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
-        tasks.iter().for_each(JoinHandle::abort);
+        self.tasks().iter().for_each(JoinHandle::abort);
     }
 }
 

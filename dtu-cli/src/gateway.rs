@@ -8,7 +8,6 @@
 //!   SIGHUP ──> the file is read again        SIGTERM ──> drain ──> the rest is closed and written
 //! ```
 
-mod cluster;
 mod keys;
 mod native;
 mod plan;
@@ -19,7 +18,8 @@ pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
 
 use crate::capture::Capture;
-use crate::fleet::Fleet;
+use crate::cluster::Cluster;
+use crate::fleet::{Fleet, Here};
 use crate::health::Health;
 use crate::http::{self, Http, Status};
 use crate::log;
@@ -73,9 +73,19 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let metrics = settings.http.listen.map(|_| http::install_metrics()).transpose()?;
     let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
     gauge!("dtu_session_memory_limit_bytes").set(max_memory as f64);
+    let fleet = Fleet::new(&settings.requests)?;
     let (queue, mut keeper) = sink::start(sinks::open(&settings).await?);
-    let (fleet, health) = (Fleet::new(&settings.requests)?, Arc::new(Health::new(Arc::clone(keeper.books()))));
-    let status = Arc::new(Status::new(settings.gateway.id()));
+    let status = Arc::new(Status::new(settings.gateway.id(), queue.gauge()));
+    let health = Arc::new(Health::new(Arc::clone(keeper.books())));
+    let cluster = match (&settings.cluster, &settings.nats) {
+        (Some(cluster), Some(nats)) => {
+            let here = Arc::new(Here::new(&fleet));
+            let cluster = Cluster::open(cluster, nats, &settings.gateway.id(), here).await?;
+            Some(Arc::new(cluster))
+        }
+        (_, _) => None,
+    };
+    cluster.iter().for_each(|cluster| fleet.join(Arc::clone(cluster)));
     let (stopping, ended) = (CancellationToken::new(), CancellationToken::new());
     let http = match metrics {
         Some(metrics) => {
@@ -83,7 +93,6 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         }
         None => None,
     };
-    let cluster = cluster::join(&settings, &fleet).await?;
     let feed =
         Feed { queue, fleet, status, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
     let capture = settings.capture.as_ref().map(Capture::start).transpose()?;
@@ -140,14 +149,14 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     };
     let handed_over = async { tokio::join!(sessions.wait(), units_end) };
     let in_time = early.is_some() || timeout(GRACE, handed_over).await.is_ok();
-    if let Some(cluster) = cluster {
-        cluster.shut_down().await;
-    }
     let tellers = join_all(natives.into_iter().flatten().map(|native| native.end(GRACE))).await;
     if let Some(capture) = capture {
         capture.finish(GRACE).await;
     }
     ended.cancel();
+    if let Some(cluster) = cluster {
+        cluster.shut_down().await;
+    }
     let unkept = || {
         let down = keeper.books().down().map(|down| format!("; down: {down}")).unwrap_or_default();
         format!("stopped with {} records that are not kept and not acknowledged{down}", queue.pending())

@@ -5,15 +5,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// Shared by those who know and those who tell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Health {
     is_draining: AtomicBool,
     sinks: Arc<Books>,
 }
 
 impl Health {
-    /// Of a gateway with these sinks.
-    pub(crate) fn new(sinks: Arc<Books>) -> Self {
+    pub(crate) const fn new(sinks: Arc<Books>) -> Self {
         Self { is_draining: AtomicBool::new(false), sinks }
     }
 
@@ -31,7 +30,8 @@ impl Health {
     pub(crate) fn reasons(&self) -> Vec<String> {
         let draining = self.is_draining.load(Ordering::Relaxed).then(|| "draining".to_owned());
         let down = self.sinks.sinks().iter().filter(|sink| sink.is_down());
-        draining.into_iter().chain(down.map(|sink| format!("sink {} is down: {}", sink.name, sink.said()))).collect()
+        let down = down.map(|sink| format!("sink {} is down: {}", sink.name, sink.said()));
+        draining.into_iter().chain(down).collect()
     }
 }
 
@@ -40,10 +40,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_ready_until_it_drains() {
-        let health = Health::default();
-        assert!(health.reasons().is_empty());
+    fn it_is_ready_when_nothing_is_in_the_way() {
+        let health = Health::new(Arc::new(Books::failing("nats", "no answer")));
+        assert_eq!(health.reasons(), ["sink nats is down: no answer"]);
         health.drain();
-        assert_eq!(health.reasons(), ["draining"]);
+        assert_eq!(health.reasons(), ["draining", "sink nats is down: no answer"]);
+        let health = Health::new(Arc::default());
+        assert!(health.reasons().is_empty());
     }
 }

@@ -42,6 +42,7 @@ Outcomes:
   unreachable   there was no connection
   stalled       the other side has read nothing for 30 s
   stopped       by a signal
+  unplayable    the server's side of datagrams
 The exit status is 1 if any was not played in full.
 
 Examples:

@@ -84,6 +84,7 @@ Examples:
   dtu serve --listen '[::]:55125' --keys keys --capture captured
   dtu serve --listen '[::]:55125' --transparent '[::]:55127' \\
       --profile plain --control 127.0.0.1:55128
+  dtu serve --listen '[::]:55125' --http 127.0.0.1:55180
   dtu serve --config gateway.toml
   dtu serve --listen 127.0.0.1:0 | jq -r 'select(.event == \"data\") | .body'
 

@@ -55,7 +55,7 @@ pub(crate) struct Settings {
     pub(crate) capture: Option<CaptureSettings>,
     /// The NATS of sinks and of the cluster.
     pub(crate) nats: Option<NatsSettings>,
-    /// None, when this gateway shares its devices with no other.
+    /// None, when this gateway has its fleet for itself.
     pub(crate) cluster: Option<ClusterSettings>,
     pub(crate) requests: RequestSettings,
     pub(crate) http: HttpSettings,
@@ -64,7 +64,7 @@ pub(crate) struct Settings {
 
 /// The sections of a file.
 const SECTIONS: [&str; 10] =
-    ["gateway", "listener", "limits", "sink", "capture", "nats", "cluster", "requests", "http", "log"];
+    ["gateway", "listener", "limits", "sink", "nats", "cluster", "requests", "http", "capture", "log"];
 
 impl Settings {
     /// Reads a file. Paths in it are relative to it. With it comes all that is wrong, as far as one mistake does not hide another;

@@ -17,7 +17,7 @@ pub(crate) use file::{FileSettings, FileSink};
 pub(crate) use keeper::start;
 pub(crate) use mqtt::{Mqtt, MqttSettings};
 pub(crate) use nats::{NatsSink, NatsSinkSettings};
-pub(crate) use queue::{HAND_OVER, Item, Queue};
+pub(crate) use queue::{HAND_OVER, Item, QUEUE_RECORDS, Queue, QueueGauge};
 pub(crate) use stdout::StdoutSink;
 
 use core::fmt;

@@ -186,7 +186,7 @@ fn datagrams_are_captured_and_played_as_they_are() {
     let text = line["body"].as_str().unwrap();
     assert!(decoded(&file).iter().any(|line| line.to_string().contains(text)), "{text}");
     let port = udp.rsplit(':').next().unwrap().to_owned();
-    // A new address has to echo a PING that the recording does not have, so only the registration is answered.
+    // The recording does not echo the PING of this server, so only its registration is answered.
     let serve = Serve::start(&["--udp", "127.0.0.1:0"]);
     let udp = serve.warnings.iter().find_map(|line| line.strip_prefix("datagrams on ")).unwrap().to_owned();
     let args = ["replay", file.to_str().unwrap(), &udp, "--port", &port, "--json", "--max-pause", "0.2", "--wait", "1"];
@@ -194,7 +194,7 @@ fn datagrams_are_captured_and_played_as_they_are() {
     let said = String::from_utf8(output.stdout).unwrap();
     let report: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
     assert_eq!((&report["transport"], &report["outcome"]), (&"udp".into(), &"played".into()), "{said}");
-    assert_eq!(serve.event()["event"], "connected");
+    assert_eq!(serve.event_of("data")["body"], text);
     assert!(report["received"].as_u64() > Some(0), "{said}");
 }
 

@@ -21,8 +21,18 @@ pub(super) fn of(read: &Read) -> String {
     if let Some(capture) = &settings.capture {
         lines.push(format!("captures all of it in {}, at most {}", capture.dir.display(), capture.max_total_size));
     }
+    if let Some(http) = settings.http.listen {
+        lines.push(format!("answers over HTTP on {http}"));
+    }
+    if let Some(cluster) = &settings.cluster {
+        lines.push(format!("shares its fleet as {} by the bucket {} of NATS", settings.gateway.id(), cluster.bucket));
+    }
     if let Some(control) = settings.gateway.control {
         lines.push(format!("answers `dtu request` on {control}"));
+    }
+    if let Some(listen) = settings.http.listen {
+        let who = if settings.http.token_file.is_some() { "with the token" } else { "on this machine" };
+        lines.push(format!("answers HTTP on http://{listen}, for who is {who}"));
     }
     lines.push(format!("closes its sessions at the end over {}", settings.gateway.drain));
     lines.join("\n") + "\n"

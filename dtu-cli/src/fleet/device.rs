@@ -1,5 +1,6 @@
 //! One device of the fleet: whose hand asks and closes it, what it has sent, and what it did last.
 
+use super::Fleet;
 use super::rings::{Direction, Happened, LastFrame, Rings, Whence};
 use super::serial::Serial;
 use super::time::Millis;
@@ -7,7 +8,7 @@ use crate::request::profile::Replies;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dtu_net::driver::Session;
 use dtu_net::driver::transparent::TransparentSession;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The serial lines of one device on which replies are awaited at a time.
 pub(crate) const LINES: usize = 16;
@@ -25,6 +26,8 @@ pub(super) enum Hand {
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(super) hand: Hand,
+    /// Where it is in. It does not keep it.
+    pub(super) fleet: Weak<Fleet>,
     pub(super) entered: Millis,
     /// The number of its last change, kept by the index.
     pub(super) change: AtomicU64,
@@ -61,9 +64,10 @@ pub(super) struct Sums {
 }
 
 impl Device {
-    pub(super) fn new(hand: Hand) -> Self {
+    pub(super) fn new(fleet: Weak<Fleet>, hand: Hand) -> Self {
         Self {
             hand,
+            fleet,
             entered: Millis::now(),
             change: AtomicU64::new(0),
             is_marked: AtomicBool::new(false),
@@ -77,7 +81,7 @@ impl Device {
 
     #[cfg(test)]
     pub(super) fn played(id: &str) -> Self {
-        Self::new(Hand::Played(id.into()))
+        Self::new(Weak::new(), Hand::Played(id.into()))
     }
 
     pub(crate) fn id(&self) -> &Arc<str> {
@@ -98,13 +102,13 @@ impl Device {
     }
 
     /// A frame came.
-    pub(super) fn received(&self, channel: u8, seq: Option<u32>, bytes: &[u8]) {
+    pub(super) fn received(&self, at: Millis, channel: u8, seq: Option<u32>, bytes: &[u8]) {
         self.frames.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let line = {
             let mut past = self.past();
             let past = past.get_or_insert_default();
-            past.rings.frame(Whence { at: Millis::now(), direction: Direction::Up, channel, seq }, bytes);
+            past.rings.frame(Whence { at, direction: Direction::Up, channel, seq }, bytes);
             past.line(channel).cloned()
         };
         // A line takes its own lock before that of the device.
@@ -114,8 +118,8 @@ impl Device {
     }
 
     /// A frame was sent to it.
-    pub(super) fn sent(&self, channel: u8, bytes: &[u8]) {
-        let whence = Whence { at: Millis::now(), direction: Direction::Down, channel, seq: None };
+    pub(super) fn sent(&self, at: Millis, channel: u8, bytes: &[u8]) {
+        let whence = Whence { at, direction: Direction::Down, channel, seq: None };
         self.past().get_or_insert_default().rings.frame(whence, bytes);
     }
 

@@ -5,6 +5,7 @@
 //! nobody waits any more and no late reply could be mistaken.
 
 use super::device::Device;
+use super::time::Millis;
 use crate::request::framing::{LineFraming, raw_length};
 use bytes::Bytes;
 use core::time::Duration;
@@ -126,7 +127,7 @@ impl Serial {
             if let Some((body, expiry)) = request {
                 let sent = session.try_send(Outgoing::new(self.channel, body.clone()).with_deadline(expiry));
                 match sent {
-                    Ok(_receipt) => device.sent(self.channel, &body),
+                    Ok(_receipt) => device.sent(Millis::now(), self.channel, &body),
                     Err(_closed_or_full) => self.failed(now),
                 }
             }

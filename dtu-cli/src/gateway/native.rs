@@ -61,13 +61,13 @@ impl Native {
 
     /// Takes who comes, until all sessions are drained, or at once when `feed` is to stop.
     pub(super) async fn run(mut self, feed: Feed, draining: Draining) -> Self {
-        let (feed, mut ticks, mut seconds, mut drain) =
-            (Arc::new(feed), interval(busy::EVERY), interval(COUNTED), None);
+        let (mut ticks, mut seconds, mut drain) = (interval(busy::EVERY), interval(COUNTED), None);
+        let feed = Arc::new(feed);
         loop {
             tokio::select! {
                 Some(session) = self.server.accept() => {
-                    let seat = feed.fleet.enter_native(&session);
-                    feed.sessions.spawn(tasks::carry(session, seat, Arc::clone(&feed)));
+                    let seat = feed.fleet.enter_native(session);
+                    feed.sessions.spawn(tasks::carry(seat, Arc::clone(&feed)));
                 }
                 _ = ticks.tick() => self.busy.tell(self.server.counters().busy),
                 _ = seconds.tick() => feed.status.counted(&self.key, self.server.counters()),

@@ -120,9 +120,9 @@ impl Reloader {
         let read = match self.source.read() {
             Ok(read) => read,
             Err(mistakes) => {
+                counter!("dtu_config_reloads_total", "outcome" => "failed").increment(1);
                 self.source.tell(&mistakes);
                 log::fail(format_args!("{}: nothing is reloaded, and all goes on as it was", self.source));
-                counter!("dtu_config_reloads_total", "outcome" => "failed").increment(1);
                 return;
             }
         };
@@ -148,14 +148,14 @@ impl Reloader {
             }
             self.settings.log.level = level.clone();
         }
+        let outcome = if restarts.is_empty() { "applied" } else { "needs_restart" };
+        counter!("dtu_config_reloads_total", "outcome" => outcome).increment(1);
         let done = if done.is_empty() { "nothing".to_owned() } else { done.join(", ") };
         for key in &restarts {
             let line = read.document.as_ref().map_or(0, |document| document.line_of(key));
             log::warn(format_args!("{}: line {line}: {key}: it needs a restart to change", self.source));
         }
         log::say(format_args!("reloaded from {}: {done}", self.source));
-        let outcome = if restarts.is_empty() { "applied" } else { "needs_restart" };
-        counter!("dtu_config_reloads_total", "outcome" => outcome).increment(1);
     }
 
     /// The keys that have another value than at the start, and stay as they are.

@@ -2,7 +2,7 @@
 
 use crate::fleet::{Census, Millis};
 use crate::health::Health;
-use crate::sink::SinkBook;
+use crate::sink::{QUEUE_RECORDS, QueueGauge, SinkBook};
 use dtu_net::driver::{Bound, ServerCounters};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ pub(crate) struct Status {
     id: String,
     started: Instant,
     since: Millis,
+    queue: QueueGauge,
     /// By listener.
     servers: Mutex<BTreeMap<String, ServerCounters>>,
 }
@@ -43,38 +44,13 @@ pub(crate) struct Counters {
     pub(crate) busy: BTreeMap<&'static str, u64>,
     /// Datagrams that did nothing.
     pub(crate) dropped_datagrams: u64,
-    /// How the sinks are, in the order of the configuration.
-    pub(crate) sinks: Vec<SinkState>,
+    /// What waits for the sinks.
+    pub(crate) queue: QueueStatus,
+    /// The sinks, in the order of the configuration.
+    pub(crate) sinks: Vec<SinkStatus>,
     pub(crate) ready: bool,
     /// Why it is not ready.
     pub(crate) reasons: Vec<String>,
-}
-
-/// How a sink is.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SinkState {
-    /// Its kind; the second of a kind has `-2` behind it.
-    pub(crate) name: String,
-    /// Whether it kept what it was given last.
-    pub(crate) up: bool,
-    /// Whether it is left alone for a while.
-    pub(crate) breaker_open: bool,
-    /// Records that it has kept.
-    pub(crate) records: u64,
-    /// Batches that it did not keep, each time they came.
-    pub(crate) failures: u64,
-}
-
-impl SinkState {
-    fn of(sink: &SinkBook) -> Self {
-        Self {
-            name: sink.name.clone(),
-            up: !sink.is_down(),
-            breaker_open: sink.is_breaker_open(),
-            records: sink.records(),
-            failures: sink.failures(),
-        }
-    }
 }
 
 /// How many devices have a session.
@@ -84,9 +60,49 @@ pub(crate) struct Devices {
     pub(crate) disconnected: usize,
 }
 
+/// What waits for the sinks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QueueStatus {
+    /// Records that were taken from devices and are not acknowledged.
+    pub(crate) records: u64,
+    /// How many may; then devices are not read.
+    pub(crate) capacity: u64,
+}
+
+/// How a sink is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SinkStatus {
+    /// Its kind; the second of a kind has `-2` behind it.
+    pub(crate) name: String,
+    /// Whether it has kept what it was given last.
+    pub(crate) up: bool,
+    /// Whether it is left alone for a while.
+    pub(crate) breaker_open: bool,
+    /// Records that it has for good.
+    pub(crate) records: u64,
+    /// Batches that it did not keep, each time they came.
+    pub(crate) failures: u64,
+    /// What it says while it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl SinkStatus {
+    fn of(sink: &SinkBook) -> Self {
+        Self {
+            name: sink.name.clone(),
+            up: !sink.is_down(),
+            breaker_open: sink.is_breaker_open(),
+            records: sink.records(),
+            failures: sink.failures(),
+            error: sink.is_down().then(|| sink.said()),
+        }
+    }
+}
+
 impl Status {
-    pub(crate) fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), started: Instant::now(), since: Millis::now(), servers: Mutex::default() }
+    pub(crate) fn new(id: impl Into<String>, queue: QueueGauge) -> Self {
+        Self { id: id.into(), started: Instant::now(), since: Millis::now(), queue, servers: Mutex::default() }
     }
 
     /// What the server of a listener has counted by now.
@@ -113,7 +129,8 @@ impl Status {
             refused: 0,
             busy: Bound::ALL.map(|bound| (bound.name(), 0)).into(),
             dropped_datagrams: 0,
-            sinks: health.sinks().sinks().iter().map(SinkState::of).collect(),
+            queue: QueueStatus { records: self.queue.pending(), capacity: QUEUE_RECORDS.into() },
+            sinks: health.sinks().sinks().iter().map(SinkStatus::of).collect(),
             ready: reasons.is_empty(),
             reasons,
         };

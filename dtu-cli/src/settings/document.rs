@@ -94,18 +94,15 @@ impl<'t> Reading<'t> {
                 mistakes.add_at(line(self.text, span.start), key, format!("missing field `kind`, expected {allowed}"));
                 continue;
             };
-            match kind.get_ref() {
-                DeValue::String(kind) if kinds.contains(&kind.as_ref()) => {
-                    elements.push(Element { place, kind: kind.to_string(), value });
+            let wrong = match kind.get_ref().as_str() {
+                Some(kind) if kinds.contains(&kind) => {
+                    elements.push(Element { place, kind: kind.to_owned(), value });
+                    continue;
                 }
-                found => {
-                    let text = match found.as_str() {
-                        Some(found) => format!("unknown kind `{found}`, expected {allowed}"),
-                        None => format!("invalid type: {}, expected {allowed}", found.type_str()),
-                    };
-                    mistakes.add_at(line(self.text, kind.span().start), format!("{key}.kind"), text);
-                }
-            }
+                Some(found) => format!("unknown kind `{found}`, expected {allowed}"),
+                None => format!("invalid type: {}, expected {allowed}", kind.get_ref().type_str()),
+            };
+            mistakes.add_at(line(self.text, kind.span().start), format!("{key}.kind"), wrong);
         }
         elements
     }
@@ -161,17 +158,17 @@ impl Document {
 
 /// Takes the leaves of `value`, which stands at `at`.
 fn collect(value: &toml::Value, at: &str, keys: &mut BTreeMap<String, toml::Value>) {
-    match value {
-        toml::Value::Table(table) => {
-            let dot = if at.is_empty() { "" } else { "." };
-            table.iter().for_each(|(name, value)| collect(value, &format!("{at}{dot}{name}"), keys));
-        }
-        toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+    if let Some(table) = value.as_table() {
+        let dot = if at.is_empty() { "" } else { "." };
+        table.iter().for_each(|(name, value)| collect(value, &format!("{at}{dot}{name}"), keys));
+        return;
+    }
+    let list = value.as_array().filter(|list| list.iter().any(toml::Value::is_table));
+    match list {
+        Some(list) => {
             list.iter().enumerate().for_each(|(place, value)| collect(value, &format!("{at}[{place}]"), keys));
         }
-        leaf => {
-            keys.insert(at.to_owned(), leaf.clone());
-        }
+        None => drop(keys.insert(at.to_owned(), value.clone())),
     }
 }
 

@@ -47,6 +47,16 @@ fn the_example_is_a_file_and_says_the_defaults() {
     let mut default: crate::sink::NatsSinkSettings = toml::from_str("").unwrap();
     (default.max_age, default.max_bytes) = (stream.max_age, stream.max_bytes);
     assert_eq!(*stream, default);
+    let Some(SinkKind::Mqtt(mqtt)) = whole.sinks.get(3).map(|sink| &sink.kind) else { panic!("{whole:?}") };
+    let default: crate::sink::MqttSettings = toml::from_str("broker = 'mqtt://a'").unwrap();
+    assert_eq!((&mqtt.prefix, mqtt.in_flight, mqtt.timeout), (&default.prefix, default.in_flight, default.timeout));
+    assert_eq!((mqtt.events, mqtt.retain), (default.events, default.retain));
+    let capture = whole.capture.unwrap();
+    let default = crate::capture::CaptureSettings {
+        snap_length: capture.snap_length,
+        ..crate::capture::CaptureSettings::new("/etc/dtu/capture".into())
+    };
+    assert_eq!(capture, default);
 }
 
 #[test]
@@ -58,7 +68,7 @@ fn the_example_has_every_key_and_none_that_is_none() {
     let in_section = |section: &str| -> BTreeSet<String> {
         keys.iter().filter_map(|key| key.strip_prefix(section)?.strip_prefix('.')).map(str::to_owned).collect()
     };
-    for section in ["gateway", "limits", "cluster", "requests", "http", "log"] {
+    for section in ["gateway", "limits", "requests", "http", "log"] {
         assert_eq!(in_section(section), fields(&format!("{LISTENER}[{section}]")), "{section}");
     }
     for (place, kind) in ["native", "transparent"].into_iter().enumerate() {
@@ -69,11 +79,18 @@ fn the_example_has_every_key_and_none_that_is_none() {
         }
         assert_eq!(in_section(&format!("listener[{place}]")), allowed, "{kind}");
     }
-    for (place, kind) in ["stdout", "file", "nats"].into_iter().enumerate() {
+    for (place, kind) in ["stdout", "file", "nats", "mqtt"].into_iter().enumerate() {
         let said = format!("{LISTENER}[[sink]]\nkind = '{kind}'");
         let mut allowed = if kind == "stdout" { BTreeSet::new() } else { fields(&said) };
         allowed.insert("kind".into());
+        if allowed.remove("tls") {
+            let tls = fields(&format!("{said}\nbroker = 'mqtts://a'\n[sink.tls]"));
+            allowed.extend(tls.into_iter().map(|name| format!("tls.{name}")));
+        }
         assert_eq!(in_section(&format!("sink[{place}]")), allowed, "{kind}");
+    }
+    for section in ["cluster", "capture"] {
+        assert_eq!(in_section(section), fields(&format!("{LISTENER}[{section}]")), "{section}");
     }
     let mut nats = fields(&format!("{LISTENER}[nats]"));
     assert!(nats.remove("tls"));
@@ -128,7 +145,7 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         (
             with("[gatewy]"),
             &[
-                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `capture`, `nats`, `cluster`, `requests`, `http`, `log`",
+                "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `cluster`, `requests`, `http`, `capture`, `log`",
             ],
         ),
         (
@@ -221,7 +238,7 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         ),
         (
             with("[[sink]]\nkind = 'kafka'"),
-            &["line 5: sink[0].kind: unknown kind `kafka`, expected one of `stdout`, `file`, `nats`"],
+            &["line 5: sink[0].kind: unknown kind `kafka`, expected one of `stdout`, `file`, `nats`, `mqtt`"],
         ),
         (
             with("[[sink]]\nkind = 'file'\npath = 'd'\nkeep = 3\n[[sink]]\nkind = 'file'\npath = 'd'"),
@@ -241,6 +258,11 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
         (
             with("[[sink]]\nkind = 'nats'"),
             &["line 4: sink[0]: it needs the section [nats], as servers = [\"nats://127.0.0.1:4222\"]"],
+        ),
+        (with("[cluster]\nreplicas = 9"), &["line 5: cluster.replicas: 9 is not from 1 to 5"]),
+        (
+            with("[cluster]"),
+            &["line 4: cluster: it needs the section [nats], as servers = [\"nats://127.0.0.1:4222\"]"],
         ),
         (with("[nats]\nuser = 'x'"), &["line 4: nats: missing field `servers`"]),
         (

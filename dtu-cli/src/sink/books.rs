@@ -36,6 +36,14 @@ impl Books {
         books
     }
 
+    /// Those of one sink that is down.
+    #[cfg(test)]
+    pub(crate) fn failing(name: &str, text: &str) -> Self {
+        let books = Self::new([name].into_iter());
+        books.sinks[0].failed(text);
+        books
+    }
+
     /// What is known of each sink.
     pub(crate) fn sinks(&self) -> &[SinkBook] {
         &self.sinks
@@ -87,7 +95,7 @@ impl SinkBook {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// What it said when it failed last.
+    /// What it said when it failed last; empty while it did not.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -124,7 +132,7 @@ impl SinkBook {
 
 impl fmt::Display for SinkBook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.said.lock().unwrap_or_else(PoisonError::into_inner))
+        write!(f, "{}: {}", self.name, self.said())
     }
 }
 

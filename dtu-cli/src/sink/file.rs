@@ -1,8 +1,9 @@
 //! JSON lines in a file: kept for good when they are on the disk.
 //!
-//! A batch is one write and one `fdatasync`, and only then acknowledged. A batch that could not be written is cut off again and comes
+//! A batch is written and waited for (`fdatasync`), and only then acknowledged. A batch that could not be written is cut off again and comes
 //! another time, so the file has each record once, in whole lines. Every line was acknowledged, or will come again.
 
+mod ahead;
 mod journal;
 mod mend;
 mod rotation;

@@ -23,7 +23,7 @@ use futures_util::future::try_join_all;
 use metrics::gauge;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, yield_now};
 
 /// Records from which on a batch takes no further item.
 const BATCH_RECORDS: usize = 8 * 1024;
@@ -31,6 +31,9 @@ const BATCH_RECORDS: usize = 8 * 1024;
 /// Bytes of lines from which on a batch takes no further item. One item, which is up to
 /// [`HAND_OVER`](super::queue::HAND_OVER) DATA, may go beyond.
 pub(super) const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Turns that all other tasks have before a batch goes out, as long as each brings something.
+const GATHER_TURNS: u32 = 4;
 
 /// The keeper as it runs.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ async fn keep(mut intake: Intake, mut sinks: Vec<Steady>) -> Result<(), SinkErro
             let Some(first) = intake.next().await else { return Ok(()) };
             filling.take(first, &mut renderer);
         }
-        filling.take_ready(&mut intake, &mut renderer);
+        filling.gather(&mut intake, &mut renderer).await;
         core::mem::swap(&mut filling, &mut stored);
         gauge!("dtu_sink_queue_records").set(intake.records() as f64);
         store_and_fill(&mut sinks, &stored.batch, &mut filling, &mut intake, &mut renderer).await?;
@@ -146,6 +149,20 @@ impl Load {
 
     fn has_room(&self) -> bool {
         self.batch.len() < BATCH_RECORDS && self.batch.lines().len() < BATCH_BYTES
+    }
+
+    /// Takes what is there, and what those who are about to hand over bring in their next turns: where many devices await each ACK, a
+    /// write for a few of them would cost more than it takes to let the others speak.
+    async fn gather(&mut self, intake: &mut Intake, renderer: &mut Renderer) {
+        self.take_ready(intake, renderer);
+        for _ in 0..GATHER_TURNS {
+            let before = self.weight;
+            yield_now().await;
+            self.take_ready(intake, renderer);
+            if self.weight == before {
+                return;
+            }
+        }
     }
 
     /// Takes what is there already, as far as there is room.

@@ -135,6 +135,22 @@ impl Queue {
     pub(crate) fn pending(&self) -> u64 {
         self.room.pending.load(Ordering::Relaxed)
     }
+
+    /// To look how much waits, without a hand that could hand over.
+    pub(crate) fn gauge(&self) -> QueueGauge {
+        QueueGauge(Arc::clone(&self.room))
+    }
+}
+
+/// How much waits.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueGauge(Arc<Room>);
+
+impl QueueGauge {
+    /// As [`Queue::pending`].
+    pub(crate) fn pending(&self) -> u64 {
+        self.0.pending.load(Ordering::Relaxed)
+    }
 }
 
 impl Intake {

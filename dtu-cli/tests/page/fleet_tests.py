@@ -37,6 +37,7 @@ def a_device_that_comes_and_goes_is_seen(browser):
     assert fixture.text("#rows .c-state") == "connected"
     fixture.gateway.rows["first"].update(state="disconnected", rtt_ms=None)
     fixture.wait("document.querySelector('#rows .c-state').innerText === 'away'")
+    assert [fixture.text(f"#count-{state}") for state in ("all", "connected", "disconnected")] == ["1", "0", "1"]
     fixture.gateway.remove("first")
     page.wait_for_selector("text=No device yet")
     return fixture
@@ -71,6 +72,30 @@ def the_table_is_filtered_and_sorted(browser):
         assert fixture.gateway.rows[fixture.ids()[0]][column] == least, column
     page.click(".head .c-id button")
     assert fixture.ids()[:3] == ["boiler-0001", "boiler-0002", "boiler-0003"]
+    for name in ("unit-10", "unit-9", "Unit-8"):
+        fixture.gateway.add(name)
+    fixture.gateway.changed = 600
+    loaded(fixture, 503)
+    page.fill("#search", "unit-")
+    fixture.wait("document.querySelector('#shown').textContent === '3 of 503'")
+    assert fixture.ids() == ["Unit-8", "unit-9", "unit-10"], "numbers in ids do not count"
+    return fixture
+
+
+def an_order_by_values_that_change_is_held_under_the_pointer(browser):
+    fixture = Fixture(browser, devices=3, changed=50)
+    page = fixture.open()
+    loaded(fixture, 3)
+    page.click(".head .c-frames button")
+    page.hover("#rows .row >> nth=0")
+    before = fixture.ids()
+    last = fixture.gateway.rows[before[-1]]
+    last.update(state="connected", rtt_ms=20.0, frames=10**9)
+    fixture.wait("[...document.querySelectorAll('#rows .c-frames')].some((cell) => cell.textContent.length > 12)")
+    page.wait_for_timeout(2500)
+    assert fixture.ids() == before, "the row went away under the pointer"
+    page.hover("#search")
+    fixture.wait("(id) => document.querySelector('#rows [aria-rowindex=\"2\"] .c-id').textContent === id", before[-1])
     return fixture
 
 
@@ -111,7 +136,7 @@ def a_token_is_asked_for_kept_in_the_tab_and_refused_when_wrong(browser):
     page.wait_for_selector("text=did not take this token")
     assert "answers to localhost only" in fixture.text("#login-said")
     assert page.evaluate("sessionStorage.length") == 0
-    page.fill("#token", "rigth\u00e9")
+    page.fill("#token", "pass\u00e9")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=letters, digits and signs only")
     page.fill("#token", "right")
@@ -208,4 +233,11 @@ def a_sink_that_is_down_and_a_full_queue_are_told(browser):
     page.wait_for_selector("#banners >> text=The gateway is stopping.")
     fixture.gateway.draining = False
     fixture.wait("document.querySelectorAll('.banner').length === 0")
+    # A gateway that does not list its sinks says why it is not ready.
+    fixture.gateway.counters_extra = {"sinks": None, "ready": False, "reasons": ["sink mqtt is down: no route", "the disk is slow"]}
+    page.wait_for_selector("#banners >> text=The sink mqtt is down. It says: no route.")
+    page.wait_for_selector("#banners >> text=The gateway is not ready. It says: the disk is slow.")
+    assert fixture.text("#sinks").split() == ["mqtt", "down"]
+    fixture.gateway.counters_extra = {"sinks": None}
+    fixture.wait("document.querySelector('#sinks').innerText.replace(/\\s+/g, ' ').trim() === 'sinks up'")
     return fixture

@@ -54,7 +54,7 @@ class Gateway:
         self.changed = changed
         self.version = version
         self.started = time.time()
-        self.sinks = [{"name": "file", "up": True, "breaker_open": False}, {"name": "nats", "up": True, "breaker_open": False}]
+        self.sinks = [{"name": "file", "up": True, "breaker_open": False, "records": 81203, "failures": 0}, {"name": "nats", "up": True, "breaker_open": False, "records": 81203, "failures": 3}]
         self.queue = {"records": 12, "capacity": 4096}
         self.draining = False
         self.refusal = "show the token: Authorization: Bearer TOKEN"

@@ -1,5 +1,6 @@
 //! The future that carries a link over one stream of bytes.
 
+use super::rota::Rota;
 use super::shared::{Inner, Shared};
 use super::turns::{Turn, Turns};
 use crate::error::Cause;
@@ -27,6 +28,8 @@ pub(crate) struct Carriage<S, R> {
     stream: S,
     shared: Arc<Shared<R>>,
     epoch: Epoch,
+    /// At a server: who sees to deadlines that are far away.
+    rota: Option<Arc<Rota<R>>>,
     /// What the socket did not take yet.
     out: Vec<u8>,
     turns: Turns,
@@ -35,8 +38,8 @@ pub(crate) struct Carriage<S, R> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Carriage<S, R> {
-    pub(crate) fn new(stream: S, shared: Arc<Shared<R>>, epoch: Epoch) -> Self {
-        Self { stream, shared, epoch, out: Vec::new(), turns: Turns::default(), broken: false }
+    pub(crate) fn new(stream: S, shared: Arc<Shared<R>>, epoch: Epoch, rota: Option<Arc<Rota<R>>>) -> Self {
+        Self { stream, shared, epoch, rota, out: Vec::new(), turns: Turns::default(), broken: false }
     }
 
     /// The link, the stream, and whether its other end may still read.
@@ -124,7 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Future for Carriage<S, R> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let (shared, epoch, mut turns) = (Arc::clone(&this.shared), this.epoch, mem::take(&mut this.turns));
-        let done = turns.poll(context, &shared, epoch, |context, inner, now| {
+        let rota = this.rota.take();
+        let done = turns.poll(context, &shared, epoch, rota.as_deref(), |context, inner, now| {
             // What came while nobody looked comes before the verdict on silence. The second time there is mostly nothing, and
             // the socket is told to wake this task.
             let more = this.read(context, inner, now) && this.read(context, inner, now);
@@ -133,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Role> Future for Carriage<S, R> {
             }
             Turn { more, left: this.write(context, inner, now) }
         });
-        this.turns = turns;
+        (this.turns, this.rota) = (turns, rota);
         done
     }
 }

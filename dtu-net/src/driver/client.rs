@@ -292,7 +292,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     shared.task(|inner, now| inner.link.handle_connected(epoch, now, Carrier::Stream));
-    let mut carriage = Carriage::new(stream, Arc::clone(shared), epoch);
+    let mut carriage = Carriage::new(stream, Arc::clone(shared), epoch, None);
     (&mut carriage).await;
     let (_, stream, readable) = carriage.into_parts();
     if readable {

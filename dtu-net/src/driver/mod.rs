@@ -48,6 +48,7 @@ mod reception;
 mod registry;
 pub mod resolve;
 pub(crate) mod retry;
+mod rota;
 pub mod server;
 mod session;
 mod share;

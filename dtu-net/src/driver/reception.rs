@@ -294,7 +294,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
 
     fn carried(&mut self, stream: S, shared: Arc<Shared<Server>>, epoch: Epoch) -> Stage<S> {
         self.place.admit();
-        Stage::Carried(Carriage::new(stream, shared, epoch))
+        let rota = Some(Arc::clone(self.house.registry.rota()));
+        Stage::Carried(Carriage::new(stream, shared, epoch, rota))
     }
 
     fn leaving(&mut self, stream: S) -> Stage<S> {
@@ -347,7 +348,6 @@ mod tests {
     use super::{Carriage, Connection, Server, Session, Shared};
     use crate::link::Link;
     use tokio::net::TcpStream;
-    use tokio::time::Sleep;
 
     /// What an idle session of a TCP device takes here, in bytes, besides the buffers of the runtime. The task of its
     /// connection has a quarter of a KiB, 104 bytes of which are the runtime's own.
@@ -356,10 +356,9 @@ mod tests {
         let sizes = [
             ("link", size_of::<Link<Server>>(), 376),
             ("what tasks and handles share", size_of::<Shared<Server>>(), 560),
-            ("carriage", size_of::<Carriage<TcpStream, Server>>(), 104),
-            ("connection", size_of::<Connection<TcpStream>>(), 136),
-            ("timer", size_of::<Sleep>(), 112),
-            ("recv", future_size(|session: &'static Session| session.recv()), 32),
+            ("carriage", size_of::<Carriage<TcpStream, Server>>(), 112),
+            ("connection", size_of::<Connection<TcpStream>>(), 144),
+            ("ready", future_size(|session: &'static Session| session.ready()), 24),
         ];
         for (what, size, bound) in sizes {
             println!("{what}: {size} bytes, at most {bound}");

@@ -4,6 +4,7 @@ use super::entrance::{Bound, Full};
 use super::hub::Hub;
 use super::now;
 use super::random_stream;
+use super::rota::Rota;
 use super::session::Session;
 use super::share::Share;
 use super::shared::Shared;
@@ -105,6 +106,8 @@ pub(crate) struct Registry {
     share: Share,
     /// The sessions whose last connection is over; some of them may have another one since.
     away: Mutex<Vec<Arc<Shared<Server>>>>,
+    /// The deadlines of those that have one.
+    rota: Arc<Rota<Server>>,
 }
 
 /// What a sweep has found.
@@ -133,6 +136,7 @@ impl Registry {
             hub,
             share: Share::new("dtu_sessions", "dtu_session_memory_bytes"),
             away: Mutex::default(),
+            rota: Arc::new(Rota::new()),
         }
     }
 
@@ -197,6 +201,11 @@ impl Registry {
         Ok(epoch.map(|epoch| Admitted { shared, epoch, new }))
     }
 
+    /// Who sees to the far deadlines of connections.
+    pub(crate) const fn rota(&self) -> &Arc<Rota<Server>> {
+        &self.rota
+    }
+
     /// The connection of a session is over: from now on [`sweep`](Self::sweep) runs its timers.
     pub(crate) fn left(&self, shared: &Arc<Shared<Server>>) {
         if !shared.task(|inner, _| mem::replace(&mut inner.is_listed, true)) {
@@ -212,6 +221,7 @@ impl Registry {
     /// Runs the timers of the sessions without a connection, lets go of those that are closed, and returns what is left. Those
     /// that are connected, of which there are most, are not looked at unless one was closed.
     pub(crate) fn sweep(&self) -> Swept {
+        self.rota.sweep();
         let mut away = mem::take(&mut *self.lock_away());
         away.retain(|shared| {
             shared.task(|inner, now| {

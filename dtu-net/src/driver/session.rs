@@ -116,13 +116,11 @@ impl<R: Role> Session<R> {
     /// Waits until something is there to be received. Returns whether there is: `false` when the link is closed and everything was
     /// taken. For tasks of which there is one for each session, and which wait here: of the ways to wait it takes the least
     /// memory. Another hand may be faster to take it.
-    pub async fn ready(&self) -> bool {
-        self.shared
-            .wait(|inner| {
-                let is_there = inner.link.has_received();
-                ((is_there || inner.is_closed()).then_some(is_there), false)
-            })
-            .await
+    pub fn ready(&self) -> impl Future<Output = bool> {
+        self.shared.wait(|inner| {
+            let is_there = inner.link.has_received();
+            ((is_there || inner.is_closed()).then_some(is_there), false)
+        })
     }
 
     /// As [`recv_many`](Self::recv_many), without waiting: 0 when nothing is there at the moment.

@@ -5,6 +5,7 @@ use super::last::Last;
 use super::now;
 use super::peer::Peer;
 use super::receipts::Receipts;
+use super::rota::Round;
 use super::waiters::{Ticket, Waiters};
 use crate::event::{Event, Outcome, State, StateChange};
 use crate::link::{Link, Role};
@@ -39,6 +40,8 @@ pub(crate) struct Inner<R> {
     pub(crate) changes: u64,
     /// The memory of the link, as the hub's totals have it.
     memory: usize,
+    /// At a server: the round of the rota in which it is looked at.
+    pub(crate) round: Option<Round>,
     /// At a server: it is in the list of those that have no connection.
     pub(crate) is_listed: bool,
     /// At a server: who the device's connection comes from.
@@ -56,6 +59,7 @@ impl<R: Role> Shared<R> {
             last,
             changes: 0,
             memory: 0,
+            round: None,
             is_listed: false,
             peer: Peer::default(),
         };

@@ -1,12 +1,14 @@
 //! How the task of a connection takes its turns on the link, whatever carries it, and sleeps in between.
 
 use super::now;
+use super::rota::{Rota, Watched};
 use super::shared::{Inner, Shared};
 use crate::event::Epoch;
 use crate::limits::after;
 use crate::link::Role;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::{Sleep, sleep_until};
 
@@ -31,24 +33,34 @@ impl Turns {
     pub(crate) fn poll<R: Role>(
         &mut self,
         context: &mut Context<'_>,
-        shared: &Shared<R>,
+        shared: &Arc<Shared<R>>,
         epoch: Epoch,
+        rota: Option<&Rota<R>>,
         mut turn: impl FnMut(&mut Context<'_>, &mut Inner<R>, Instant) -> Turn,
     ) -> Poll<()> {
         loop {
-            let (more, over, deadline) = shared.task(|inner, now| {
+            let (more, over, deadline, watched) = shared.task(|inner, now| {
                 let Turn { more, left } = turn(context, inner, now);
                 if inner.link.is_live(epoch) {
                     inner.sleep(context.waker());
-                    return (more, false, inner.link.poll_timeout().map(|(deadline, _)| deadline));
+                    let deadline = inner.link.poll_timeout().map(|(deadline, _)| deadline);
+                    let watched = rota.zip(deadline).map(|(rota, deadline)| rota.watches(inner, now, deadline));
+                    return (more, false, deadline, watched.unwrap_or(Watched::No));
                 }
                 let leave_by = *self.leave_by.get_or_insert(after(now, inner.link.limits().linger));
-                (more, left || leave_by <= now, Some(leave_by))
+                (more, left || leave_by <= now, Some(leave_by), Watched::No)
             });
             if over {
                 return Poll::Ready(());
             }
-            let rang = self.alarm.poll(context, deadline);
+            let rang = match (watched, rota) {
+                (Watched::From(round), Some(rota)) => {
+                    rota.take(Arc::clone(shared), round);
+                    self.alarm.rest(context)
+                }
+                (Watched::Already, _) => self.alarm.rest(context),
+                (Watched::From(_) | Watched::No, _) => self.alarm.poll(context, deadline),
+            };
             if !more && !rang {
                 return Poll::Pending;
             }
@@ -63,6 +75,12 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
+    /// There is no deadline that it has to ring for: one that rings in vain is not set anew. Returns `false`, as it does not count.
+    fn rest(&mut self, context: &mut Context<'_>) -> bool {
+        self.sleep.take_if(|sleep| sleep.as_mut().poll(context).is_ready());
+        false
+    }
+
     /// Returns whether `deadline` has come; otherwise the task is woken then.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline else { return false };

@@ -50,6 +50,7 @@ const stream = new Stream({
     } else if (name === "gateway" && told !== null && typeof told === "object") {
       gateway = told;
       fleet.mark(totalOf(gateway));
+      fleet.second(performance.now());
       showGateway(gateway);
     }
     plan();
@@ -158,7 +159,7 @@ at("direction").addEventListener("click", () => sortBy(view.order, !view.isDown)
 // The rate of frames.
 
 function showRate() {
-  const rate = fleet.rate();
+  const rate = link.is === "open" ? fleet.rate() : null;
   at("rate").textContent = rate === null ? "–" : rate < 10 ? rate.toFixed(1) : count(rate);
   const rates = fleet.rates();
   const top = Math.max(1, ...rates);
@@ -309,7 +310,6 @@ addEventListener("keydown", (event) => {
 });
 
 setInterval(() => {
-  fleet.second();
   showLink();
   if (gateway) showGateway(gateway);
   if (document.hidden) return;

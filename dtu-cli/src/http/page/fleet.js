@@ -36,6 +36,8 @@ export class Fleet {
   #told = 0;
   #rowsTold = 0;
   #arrived = 0;
+  /** When the second before ended; null before the first of a stream. */
+  #sampled = null;
   #seconds = [];
   #isRanked = true;
 
@@ -43,6 +45,7 @@ export class Fleet {
   begin() {
     this.#round += 1;
     this.#told = 0;
+    this.#sampled = null;
     this.#rowsTold = 0;
     this.isWhole = false;
   }
@@ -115,11 +118,18 @@ export class Fleet {
     if (row.state in this.counts) this.counts[row.state] += by;
   }
 
-  /** Once a second: what arrived since goes into the rate. */
-  second() {
-    this.#seconds.push(this.#arrived);
+  /**
+   * The gateway has told of a second: what arrived in it goes into the rate. By its seconds and not by the page's, which would now
+   * and then have none of them or two.
+   */
+  second(at) {
+    if (this.#sampled !== null && at > this.#sampled) {
+      this.#seconds.push((this.#arrived * 1000) / (at - this.#sampled));
+      if (this.#seconds.length > RATE_KEPT) this.#seconds.shift();
+    }
+    // The first of a stream is no whole second.
+    this.#sampled = this.isWhole ? at : null;
     this.#arrived = 0;
-    if (this.#seconds.length > RATE_KEPT) this.#seconds.shift();
   }
 
   /** Frames a second, or null where it is too early to say. */

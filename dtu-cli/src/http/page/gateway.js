@@ -1,7 +1,7 @@
 // The head of the page: which gateway, since when, its sinks and what is wrong with it.
 
 import { now } from "./api.js";
-import { count, longSpan, make, paint, visible } from "./text.js";
+import { count, longSpan, make, paint, plural, visible } from "./text.js";
 
 /** The share of the queue's bound from which it is worth a word. */
 const QUEUE_NEAR = 0.8;
@@ -37,7 +37,8 @@ function sinksOf({ sinks, ready, reasons }) {
   const found = new Map();
   for (const sink of Array.isArray(sinks) ? sinks : []) {
     const why = typeof sink?.error === "string" ? sink.error : "";
-    found.set(String(sink?.name ?? ""), { isDown: sink?.up === false, isOpen: sink?.breaker_open === true, why });
+    const stored = `${plural(sink?.records ?? Number.NaN, "record", "records")} stored, ${plural(sink?.failures ?? 0, "failure", "failures")}`;
+    found.set(String(sink?.name ?? ""), { isDown: sink?.up === false, isOpen: sink?.breaker_open === true, why, stored });
   }
   for (const reason of textsOf(reasons)) {
     const [, name, why] = reason.match(SINK_DOWN) ?? [];
@@ -50,8 +51,8 @@ function sinksOf({ sinks, ready, reasons }) {
 const textsOf = (list) => (Array.isArray(list) ? list.filter((text) => typeof text === "string") : []);
 
 function showSinks(sinks, gateway) {
-  at("sinks").replaceChildren(...sinks.map(({ name, isDown }) => {
-    const item = make("li", { "data-state": isDown ? "down" : "up" }, make("i", { class: "mark" }));
+  at("sinks").replaceChildren(...sinks.map(({ name, isDown, stored }) => {
+    const item = make("li", { "data-state": isDown ? "down" : "up", title: stored }, make("i", { class: "mark" }));
     item.append(paint(make("span"), name), make("span", { class: "sink-word" }, isDown ? "down" : "up"));
     return item;
   }));

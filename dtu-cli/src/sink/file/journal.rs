@@ -1,6 +1,7 @@
 //! The file that is written now: whole batches, on the disk before anybody is told.
 
 use super::FileSettings;
+use super::ahead::{self, Ahead};
 use super::mend::whole_lines;
 use super::rotation::Rotation;
 use crate::sink::say;
@@ -12,6 +13,7 @@ use std::time::SystemTime;
 
 /// What a file does when it is written; tests have one that fails.
 pub(super) trait Medium: Send + 'static {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Ready when bytes and length are on the disk.
@@ -19,6 +21,10 @@ pub(super) trait Medium: Send + 'static {
 }
 
 impl Medium for File {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, bytes, offset)
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         FileExt::write_all_at(self, bytes, offset)
     }
@@ -44,9 +50,13 @@ pub(super) struct Journal<M> {
 /// A file that is open and locked.
 struct Current<M> {
     medium: M,
+    /// Where batches are on the disk first; `None` where there is no room for that.
+    ahead: Option<Ahead<M>>,
+    /// Whether the file itself has to be written again from there: the disk did not take what it was given.
+    is_doubtful: bool,
     /// What tells it from another one under the same name.
     identity: (u64, u64),
-    /// Up to here everything is on the disk.
+    /// Up to here everything is on the disk, in this file or in the one ahead.
     kept: u64,
     /// Whether something may stand behind that.
     is_untidy: bool,
@@ -76,7 +86,7 @@ impl<M: Medium> Journal<M> {
         // Lines in a file that somebody has moved away or deleted would be found by nobody.
         if self.current.as_ref().is_some_and(|current| !current.is_at(&self.rotation)) {
             say(format_args!("{} is not there any more; a new one is begun", self.rotation.path().display()));
-            self.current = None;
+            self.retire().map_err(|error| self.say_where("write", &error))?;
         } else if is_due {
             self.rotate(now).map_err(|error| self.say_where("rotate", &error))?;
         }
@@ -99,29 +109,73 @@ impl<M: Medium> Journal<M> {
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process writes it"));
         }
-        let kept = whole_lines(&file, metadata.len())?;
-        if kept < metadata.len() {
-            let cut = metadata.len() - kept;
+        let identity = identity(&metadata);
+        let ahead = self.open_ahead(&file, identity)?;
+        let len = file.metadata()?.len();
+        let kept = whole_lines(&file, len)?;
+        if kept < len {
             file.set_len(kept)?;
             file.sync_all()?;
             say(format_args!(
-                "{}: {cut} bytes of what was being written when the last run ended are cut off; they were not acknowledged",
-                path.display()
+                "{}: {} bytes of what was being written when the last run ended are cut off; they were not acknowledged",
+                path.display(),
+                len - kept
             ));
         }
         self.rotation.sync_directory()?;
         Ok(Current {
             medium: (self.wrap)(file),
-            identity: identity(&metadata),
+            ahead,
+            is_doubtful: false,
+            identity,
             kept,
             is_untidy: false,
             began: (kept > 0).then(|| metadata.created().or_else(|_| metadata.modified())).transpose()?,
         })
     }
 
+    /// Opens what is ahead of the file, and writes again what the file may have lost in a crash.
+    fn open_ahead(&self, file: &File, identity: (u64, u64)) -> io::Result<Option<Ahead<M>>> {
+        let path = ahead::beside(self.rotation.path());
+        let found = match ahead::open(&path) {
+            Ok(found) => found,
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                say(format_args!(
+                    "no room for {} ({error}): each write waits for the file system's own books",
+                    path.display()
+                ));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // Read and cleared as it is; what fails later is not met here.
+        let mut found = Ahead::new(found)?;
+        let (records, len) = (found.records(identity.1)?, file.metadata()?.len());
+        // Everything before the first record was on the disk, so a file that is shorter was cut by somebody.
+        if let (Some(first), Some(last)) = (records.first(), records.last())
+            && first.offset <= len
+        {
+            for record in &records {
+                FileExt::write_all_at(file, &record.lines, record.offset)?;
+            }
+            let end = last.offset + u64::try_from(last.lines.len()).expect("memory is smaller than that");
+            if end < len {
+                say(format_args!(
+                    "{}: {} bytes of what was being written when the last run ended are cut off; they were not acknowledged",
+                    self.rotation.path().display(),
+                    len - end
+                ));
+                file.set_len(end)?;
+            }
+            file.sync_all()?;
+        }
+        found.clear()?;
+        Ahead::new((self.wrap)(found.into_medium())).map(Some)
+    }
+
     /// Moves the file aside, and deletes what is beyond those to be kept. The next one is not opened yet.
     fn rotate(&mut self, now: SystemTime) -> io::Result<()> {
-        self.current.as_mut().map_or(Ok(()), Current::tidy)?;
+        self.retire_but_keep_open()?;
         self.rotation.move_aside(now)?;
         self.current = None;
         let Some(keep) = self.settings.keep else { return Ok(()) };
@@ -133,6 +187,17 @@ impl<M: Medium> Journal<M> {
         Ok(())
     }
 
+    /// Has everything on the disk in the file itself, so that nothing ahead speaks of it any more.
+    fn retire_but_keep_open(&mut self) -> io::Result<()> {
+        self.current.as_mut().map_or(Ok(()), Current::settle)
+    }
+
+    fn retire(&mut self) -> io::Result<()> {
+        self.retire_but_keep_open()?;
+        self.current = None;
+        Ok(())
+    }
+
     fn say_where(&self, what: &str, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("cannot {what} {}: {error}", self.rotation.path().display()))
     }
@@ -141,9 +206,11 @@ impl<M: Medium> Journal<M> {
 impl<M: Medium> Current<M> {
     fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
         self.tidy()?;
+        if self.ahead.as_ref().is_some_and(|ahead| !ahead.has_room(lines.len())) {
+            self.settle()?;
+        }
         self.is_untidy = true;
-        let written = self.medium.write_all_at(lines, self.kept).and_then(|()| self.medium.sync());
-        if let Err(error) = written {
+        if let Err(error) = self.write(lines) {
             // At once, so that whoever reads the file meanwhile sees whole lines; where that fails, before the next try.
             let _later = self.tidy();
             return Err(error);
@@ -152,6 +219,36 @@ impl<M: Medium> Current<M> {
         self.kept += u64::try_from(lines.len()).expect("memory is smaller than that");
         self.began.get_or_insert(now);
         Ok(())
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.medium.write_all_at(lines, self.kept)?;
+        match &mut self.ahead {
+            Some(ahead) if Ahead::<M>::fits(lines.len()) => ahead.write(self.identity.1, self.kept, lines),
+            Some(_) | None => {
+                let synced = self.medium.sync();
+                self.is_doubtful |= synced.is_err();
+                synced
+            }
+        }
+    }
+
+    /// Has everything on the disk in the file itself.
+    fn settle(&mut self) -> io::Result<()> {
+        self.tidy()?;
+        let Some(ahead) = &mut self.ahead else { return Ok(()) };
+        if self.is_doubtful {
+            // After a sync that failed the system takes what it has for written.
+            // What stands behind that is of a batch that failed, and will come again.
+            let kept = ahead.records(self.identity.1)?.into_iter().filter(|record| record.offset < self.kept);
+            for record in kept {
+                self.medium.write_all_at(&record.lines, record.offset)?;
+            }
+        }
+        self.is_doubtful = true;
+        self.medium.sync()?;
+        self.is_doubtful = false;
+        ahead.clear()
     }
 
     /// Cuts off what a write that failed has left.

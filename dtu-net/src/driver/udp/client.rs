@@ -154,7 +154,7 @@ impl Future for Post {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let (shared, epoch, mut turns) = (Arc::clone(&this.shared), this.epoch, mem::take(&mut this.turns));
-        let done = turns.poll(context, &shared, epoch, |context, inner, now| {
+        let done = turns.poll(context, &shared, epoch, None, |context, inner, now| {
             let more = this.receive(context, inner, now);
             if !more {
                 inner.link.handle_timeout(now);

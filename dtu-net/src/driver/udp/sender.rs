@@ -106,8 +106,9 @@ impl Future for Sender {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let rota = Arc::clone(this.house.registry.rota());
         let (seat, mut turns) = (Arc::clone(&this.seat), mem::take(&mut this.turns));
-        let done = turns.poll(context, &seat.shared, seat.epoch, |context, inner, now| {
+        let done = turns.poll(context, &seat.shared, seat.epoch, Some(&rota), |context, inner, now| {
             if inner.link.is_live(seat.epoch) {
                 inner.link.handle_timeout(now);
             }

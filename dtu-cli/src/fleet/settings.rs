@@ -1,0 +1,53 @@
+//! `[requests]`: how devices are asked.
+
+use crate::request::{ask, framing};
+use crate::settings::Mistakes;
+use crate::settings::units::Span;
+use core::time::Duration;
+use serde::Deserialize;
+use std::path::Path;
+
+/// The longest queue of a line.
+const QUEUE_MAX: usize = 4096;
+
+/// How devices are asked.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RequestSettings {
+    /// How long a reply may take from when the request has left, where the request does not say.
+    pub(crate) timeout: Span,
+    /// The requests that may wait for one serial line of a native device, with the one that is on it.
+    pub(crate) queue: usize,
+    /// The framing of the serial lines of native devices: a name of `dtu framings`, a file that declares one, or `raw`: the next DATA
+    /// is the reply.
+    pub(crate) framing: String,
+}
+
+impl Default for RequestSettings {
+    fn default() -> Self {
+        let timeout = Span(dtu_net::line::TIMEOUT);
+        Self { timeout, queue: dtu_net::line::limits::QUEUE, framing: "modbus_rtu".to_owned() }
+    }
+}
+
+impl RequestSettings {
+    /// What cannot be.
+    pub(crate) fn check(&self, mistakes: &mut Mistakes) {
+        let right = Duration::from_millis(1)..=ask::TIMEOUT_MAX;
+        if !right.contains(&self.timeout.0) {
+            mistakes.add("requests.timeout", format!("{} is out of range, expected 1ms to 10m", self.timeout));
+        }
+        if !(1..=QUEUE_MAX).contains(&self.queue) {
+            mistakes.add("requests.queue", format!("{} is out of range, expected 1 to {QUEUE_MAX}", self.queue));
+        }
+        if let Err(error) = framing::load(&self.framing) {
+            mistakes.add("requests.framing", format!("{error:#}"));
+        }
+    }
+
+    pub(crate) fn relative_to(&mut self, base: &Path) {
+        if framing::is_file(&self.framing) {
+            self.framing = base.join(&self.framing).to_string_lossy().into_owned();
+        }
+    }
+}
