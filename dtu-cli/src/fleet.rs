@@ -145,7 +145,13 @@ impl Fleet {
                 device.skipped(*bytes);
                 device.happened("skipped", format!("{bytes} bytes: {cause}"));
             }
-            _ => return,
+            // A connect is told by the state.
+            Event::Resumed(_)
+            | Event::Endpoint { .. }
+            | Event::Settled { .. }
+            | Event::HeartbeatLearned(_)
+            | Event::NetworkForgotten { .. }
+            | _ => return,
         }
         self.mark(&device);
     }
@@ -176,7 +182,10 @@ impl Fleet {
                 device.happened("lost", format!("a request of {bytes} bytes: {error}"));
             }
             TransparentEvent::Control { kind } => device.happened("control", format!("an envelope of kind {kind:02X}")),
-            _ => return,
+            TransparentEvent::Identified { .. }
+            | TransparentEvent::Settled { .. }
+            | TransparentEvent::Heartbeat { .. }
+            | _ => return,
         }
         self.mark(&device);
     }

@@ -82,6 +82,7 @@ Examples:
       --tls-cert server.pem --tls-key server.key
   dtu serve --listen '[::]:55125' --keys keys --drain 60
   dtu serve --listen '[::]:55125' --keys keys --capture captured
+  dtu serve --listen '[::]:55125' --keys keys --file /var/lib/dtu/data.jsonl
   dtu serve --listen '[::]:55125' --transparent '[::]:55127' \\
       --profile plain --control 127.0.0.1:55128
   dtu serve --listen '[::]:55125' --http 127.0.0.1:55180

@@ -420,6 +420,14 @@ fn a_certificate_of_another_authority_is_shown_after_a_reload() {
     let said = gateway.reload("reloaded from");
     assert_eq!(said.last().unwrap(), &format!("reloaded from {path}: the certificate"));
     gets_in(&gateway, &addr, "a", &["--tls", "--tls-ca", &new.pem]);
+    // Whether devices show certificates stays as it was.
+    let mutual = file.replace(" }", &format!(", client_ca = '{}' }}", new.pem));
+    write_private(servers.path(), "gateway.toml", &mutual);
+    let said = gateway.reload("reloaded from");
+    let restart = format!("dtu: warning: {path}: line 4: listener[0].tls.client_ca: it needs a restart to change");
+    assert!(said.contains(&restart) && said.last().unwrap().ends_with(": nothing"), "{said:?}");
+    gets_in(&gateway, &addr, "a", &["--tls", "--tls-ca", &new.pem]);
+    write_private(servers.path(), "gateway.toml", file);
     // Half of a pair is no pair.
     old.issue("server");
     std::fs::copy(old.directory.join("server.pem"), servers.path().join("server.pem")).unwrap();

@@ -10,6 +10,7 @@ mod kept;
 mod nats_server;
 mod support;
 
+use core::time::Duration;
 use kept::Kept;
 use nats_server::NatsServer;
 use nix::sys::signal::Signal;
@@ -18,7 +19,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use support::{PATIENCE, Process, dtu, lines, listening};
 
 /// How big a run is.

@@ -101,7 +101,11 @@ impl Serial {
                     work.waiting.insert(id, Asker { outcome: sender, timeout });
                     (id, outcome)
                 }
-                Err(error) => return Ok(Err(Unanswered::Refused(error))),
+                Err(error) => {
+                    // It has no number, so nothing settles it.
+                    metrics::counter!("dtu_requests_total", "outcome" => "refused").increment(1);
+                    return Ok(Err(Unanswered::Refused(error)));
+                }
             }
         };
         self.wake.notify_one();

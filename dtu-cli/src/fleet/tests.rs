@@ -38,6 +38,7 @@ fn a_large_fleet_is_listed_in_parts_and_each_is_bounded() {
         }
     }
     assert!(seen.is_sorted() && seen.len() == 10_000);
+    assert_eq!(fleet.list(&wanted(10_000)).next, None, "the last part says that it is");
     let page = fleet.list(&Wanted { search: Some("D0123"), ..wanted(5) });
     assert_eq!((page.rows.len(), page.total, page.next.as_deref()), (5, 10, Some("d01234")));
     assert_eq!(fleet.census(), Census { connected: 10_000, disconnected: 0 });

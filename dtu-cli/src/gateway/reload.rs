@@ -10,6 +10,7 @@ use crate::log::{self, Log};
 use crate::settings::{Document, Mistakes, Settings};
 use core::fmt;
 use dtu_net::driver::Listen;
+use dtu_net::driver::tls::ServerTls;
 use metrics::counter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -196,9 +197,10 @@ impl Reloader {
 }
 
 impl Credentials {
-    /// Whether keys are there or not as in `other`, and the same for TLS.
+    /// Whether keys are there or not as in `other`, and the same for TLS and for the certificates of devices.
     fn has_the_same_as(&self, other: &Self) -> (bool, bool) {
-        (self.keys.is_some() == other.keys.is_some(), self.tls.is_some() == other.tls.is_some())
+        let is_mutual = |credentials: &Self| credentials.tls.as_ref().map(ServerTls::is_mutual);
+        (self.keys.is_some() == other.keys.is_some(), is_mutual(self) == is_mutual(other))
     }
 
     /// Takes over what `newer` has, and says what that is.
@@ -211,7 +213,9 @@ impl Credentials {
                 count => format!("{count} keys"),
             });
         }
-        if let (Some(running), Some(newer)) = (&self.tls, &newer.tls) {
+        if let (Some(running), Some(newer)) = (&self.tls, &newer.tls)
+            && running.is_mutual() == newer.is_mutual()
+        {
             running.replace(newer);
             done.push("the certificate".to_owned());
         }

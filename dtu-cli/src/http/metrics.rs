@@ -3,9 +3,9 @@
 use super::Shared;
 use crate::fleet::Census;
 use anyhow::Context;
+use core::convert::Infallible;
 use core::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::convert::Infallible;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often what histograms have gathered is sorted in, so that nothing piles up while nobody asks.

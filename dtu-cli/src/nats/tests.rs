@@ -2,7 +2,7 @@
 
 use super::nats_server::NatsServer;
 use super::*;
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 
 /// How long a test waits for what must come.

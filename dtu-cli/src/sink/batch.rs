@@ -124,7 +124,11 @@ pub(super) mod tests {
         let mut batch = batch(&["old"]);
         let held = batch.shared_lines();
         batch.clear();
-        batch.push(None, "data", None, |out| Ok::<(), Infallible>(out.extend_from_slice(b"new"))).unwrap();
+        let write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"new");
+            Ok::<(), Infallible>(())
+        };
+        batch.push(None, "data", None, write).unwrap();
         assert_eq!((&held[..], batch.lines()), (&b"old\n"[..], &b"new\n"[..]));
     }
 }

@@ -2,9 +2,9 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
 use metrics::{counter, gauge, histogram};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 /// What is known of each sink, in the order of the configuration.
 #[derive(Debug, Default)]

@@ -127,7 +127,8 @@ impl Queue {
         let bytes = self.room.bytes.acquire_many(weight.bytes).await.map_err(|_| KeeperGone)?;
         self.items.send(Queued { item, weight, at }).map_err(|_| KeeperGone)?;
         // They are given back with the commit.
-        (records.forget(), bytes.forget());
+        records.forget();
+        bytes.forget();
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! A real nats-server with JetStream, for the tests.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "several include it, and use a part of it")]
 
+use core::time::Duration;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Where it is: what `NATS_SERVER` says, the tool of CI, or one on the path. `None`, with the reason printed, where there is none; with
 /// `DTU_REQUIRE_TOOLS=1` that is a failure.

@@ -147,7 +147,7 @@ mod tests {
     use crate::wire::Carrier;
     use dtu_proto::{Message, Native};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-    use tokio::time::{Instant, interval, sleep};
+    use tokio::time::{interval, sleep};
 
     /// The session of a device that has just registered.
     fn registered(limits: Limits) -> (Arc<Shared<Server>>, Epoch) {
@@ -189,9 +189,9 @@ mod tests {
     }
 
     async fn down(shared: &Shared<Server>) -> (Duration, Option<Cause>) {
-        let began = Instant::now();
+        let began = now();
         shared.wait(|inner| ((inner.last().state == State::Disconnected).then_some(()), false)).await;
-        (began.elapsed(), shared.application(|inner| (inner.last().cause, false)))
+        (now() - began, shared.application(|inner| (inner.last().cause, false)))
     }
 
     fn waiting(rota: &Rota<Server>) -> usize {
@@ -201,8 +201,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_device_is_given_up_at_its_very_deadline_however_far_that_is() {
         for heartbeat in [1, 3, 4, 7, 30, 45, 100, 1000] {
-            let mut limits = Limits::default();
-            limits.heartbeat = Duration::from_secs(heartbeat);
+            let limits = Limits { heartbeat: Duration::from_secs(heartbeat), ..Limits::default() };
             let (shared, rota, _device) = carried(limits);
             tokio::task::yield_now().await;
             let is_far = 2 * heartbeat >= FAR.as_secs();
@@ -234,8 +233,8 @@ mod tests {
     /// The rota looks at it too late for that.
     #[tokio::test(start_paused = true)]
     async fn a_nearer_deadline_than_the_one_in_the_rota_is_kept_as_well() {
-        let mut limits = Limits::default();
-        (limits.heartbeat, limits.inter_byte) = (Duration::from_secs(60), Duration::from_secs(20));
+        let (heartbeat, inter_byte) = (Duration::from_secs(60), Duration::from_secs(20));
+        let limits = Limits { heartbeat, inter_byte, ..Limits::default() };
         let (shared, rota, mut device) = carried(limits);
         sleep(Duration::from_secs(1)).await;
         assert_eq!(waiting(&rota), 1);

@@ -38,7 +38,7 @@ struct Faulty {
 }
 
 impl Faulty {
-    fn new(seed: u64) -> (Box<dyn Sink>, Arc<Mutex<Kept>>) {
+    fn start(seed: u64) -> (Box<dyn Sink>, Arc<Mutex<Kept>>) {
         let kept = Arc::<Mutex<Kept>>::default();
         (Box::new(Self { rng: Xoshiro256PlusPlus::seed_from_u64(seed), kept: Arc::clone(&kept) }), kept)
     }
@@ -79,7 +79,7 @@ fn number(line: &str) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn every_sink_has_everything_in_order_before_anybody_is_told() {
     for seed in 0..30 {
-        let ((first, one), (second, two)) = (Faulty::new(seed), Faulty::new(seed + 1_000));
+        let ((first, one), (second, two)) = (Faulty::start(seed), Faulty::start(seed + 1_000));
         let (queue, mut keeper) = start(vec![first, second]);
         for number in 1..=300 {
             queue.send(Item::Missed(number)).await.unwrap();
@@ -211,7 +211,7 @@ impl Sink for Lost {
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_is_gone_ends_it_and_nobody_is_told_that_anything_is_kept() {
-    let (faulty, _) = Faulty::new(1);
+    let (faulty, _) = Faulty::start(1);
     let (queue, mut keeper) = start(vec![Box::new(Lost), faulty]);
     let (done, flushed) = oneshot::channel();
     queue.send(Item::Missed(1)).await.unwrap();
@@ -249,7 +249,7 @@ async fn carry(session: Session, queue: Queue) {
 async fn data_is_acknowledged_when_every_sink_has_it_and_each_is_kept_once_and_in_order() {
     const DEVICES: usize = 3;
     const FRAMES: u32 = 500;
-    let ((first, one), (second, two)) = (Faulty::new(7), Faulty::new(8));
+    let ((first, one), (second, two)) = (Faulty::start(7), Faulty::start(8));
     let (queue, mut keeper) = start_with(vec![first, second], QUICK);
     let loopback = "127.0.0.1:0".parse().unwrap();
     let mut server = Server::bind(loopback, ServerConfig::default(), CancellationToken::new()).unwrap();

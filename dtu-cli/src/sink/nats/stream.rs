@@ -160,6 +160,9 @@ mod tests {
     use super::*;
     use core::time::Duration;
 
+    /// A change of a stream that is fine, and what is said of it.
+    type Case = (fn(&mut Config), &'static str);
+
     fn settings(text: &str) -> NatsSinkSettings {
         toml::from_str(text).unwrap()
     }
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn a_stream_that_would_lose_something_is_told() {
         let settings = settings("");
-        let cases: [(fn(&mut Config), &str); 7] = [
+        let cases: [Case; 7] = [
             (|config| (config.discard, config.max_bytes) = (DiscardPolicy::Old, 1), "discard: old"),
             (|config| (config.discard, config.max_messages_per_subject) = (DiscardPolicy::Old, 1), "discard: old"),
             (|config| config.retention = RetentionPolicy::Interest, "retention: interest"),
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn a_stream_that_is_of_no_use_is_refused() {
         let settings = settings("");
-        let cases: [(fn(&mut Config), &str); 4] = [
+        let cases: [Case; 4] = [
             (|config| config.subjects = vec!["dtu.*".to_owned(), "x".to_owned()], "its subjects: dtu.*, x"),
             (|config| config.no_ack = true, "no_ack"),
             (|config| config.sealed = true, "sealed"),
