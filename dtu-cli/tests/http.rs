@@ -278,6 +278,12 @@ fn what_is_wrong_is_told_with_a_code() {
         let answer = world.api.send("POST", "/devices/13900000000/close", &[(name, value)], "");
         assert_eq!((answer.status, &*answer.code()), (401, "unauthorized"), "{name}: {value}");
     }
+    // What a page of another server has fetched or shown, and what one of this server and a person at the browser ask.
+    for (site, status) in [("cross-site", 401), ("same-site", 401), ("same-origin", 200), ("none", 200)] {
+        assert_eq!(world.api.send("GET", "/devices", &[("sec-fetch-site", site)], "").status, status, "{site}");
+    }
+    let wrong = world.api.send("PUT", "/devices", &[], "");
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET,HEAD")));
     // Headers without an end.
     let answer = world.api.send("GET", "/devices", &[("x-long", &"a".repeat(20_000))], "");
     assert!([400, 431].contains(&answer.status), "{answer:?}");
@@ -420,6 +426,7 @@ fn the_page_is_there_and_says_what_browsers_may_do() {
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
         ("x-frame-options", "DENY"),
+        ("cross-origin-resource-policy", "same-origin"),
         ("cache-control", "no-cache"),
     ] {
         assert_eq!(page.header(name), Some(value), "{name}");
