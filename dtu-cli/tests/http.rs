@@ -193,6 +193,14 @@ fn the_round_trip_of_a_native_device_is_measured_once_when_somebody_looks() {
 }
 
 #[test]
+fn an_id_cannot_forge_a_line_of_the_log() {
+    let world = World::new(&["--log-level", "info"]);
+    let _device = world.device("meter\nforged \u{1b}[2J");
+    let (line, _) = world.serve.says("forged");
+    assert!(!line.contains('\u{1b}') && line.contains(r"meter\nforged"), "{line:?}");
+}
+
+#[test]
 fn a_read_without_a_reply_is_asked_again_and_a_write_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("gateway.toml");

@@ -5,7 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use crate::http::routes::{GUARDED, Route};
 use std::sync::LazyLock;
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -42,6 +42,14 @@ impl Modify for Bearer {
             let text = "unauthorized: no token, a wrong one, or another server's page";
             ResponseBuilder::new().description(text).content("application/json", body).build()
         };
+        let items = openapi.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]);
+        for response in items.flatten().flat_map(|operation| operation.responses.responses.values_mut()) {
+            if let RefOr::T(response) = response
+                && response.description.is_empty()
+            {
+                "what was asked for".clone_into(&mut response.description);
+            }
+        }
         for Route { path, .. } in &GUARDED {
             let item = openapi.paths.paths.get_mut(*path);
             let operations = item.into_iter().flat_map(|item| [&mut item.get, &mut item.post]).flatten();
@@ -85,6 +93,20 @@ mod tests {
             let says = document["paths"][path][method]["responses"]["401"].is_object();
             assert_eq!(says, GUARDED.iter().any(|route| route.path == *path), "{method} {path}");
         }
+    }
+
+    #[test]
+    fn every_response_is_described() {
+        let document: serde_json::Value = serde_json::from_str(&TEXT).unwrap();
+        let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap());
+        let mut count = 0;
+        for (_, operation) in operations {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(response["description"].is_string(), "{status} of {}", operation["operationId"]);
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{count}");
     }
 
     #[test]
