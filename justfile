@@ -100,12 +100,13 @@ page:
 image tag="dtu:latest":
     deploy/container/image.sh {{ tag }}
 
-# Chart, alerts, dashboard, unit and image: that each is valid, and does what the documents say.
+# API description, chart, alerts, dashboard, unit and image: that each is valid, and does what the documents say.
 deploy: image
     promtool check rules deploy/prometheus/dtu.rules.yml
     promtool check config --syntax-only deploy/prometheus/prometheus.yml
     promtool test rules deploy/prometheus/dtu.rules.test.yml
     python3 deploy/checks/metrics.py
+    DTU=target/image/context/rootfs/dtu python3 deploy/checks/openapi.py
     DTU=target/image/context/rootfs/dtu python3 deploy/checks/chart.py
     deploy/checks/unit.sh
     python3 deploy/container/prove.py
