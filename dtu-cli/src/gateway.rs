@@ -23,6 +23,7 @@ use crate::fleet::{Fleet, Here};
 use crate::health::Health;
 use crate::http::{self, Http, Status};
 use crate::log;
+use crate::serve::control::Control;
 use crate::serve::units::Units;
 use crate::sink::{self, Queue};
 use anyhow::Context;
@@ -99,8 +100,14 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     plan.tap(capture.as_ref());
     let natives =
         plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
-    let control = settings.gateway.control.map(|control| control.0);
-    let units = Units::start_all(plan.transparents, control, &feed.queue, &feed.fleet).await?;
+    let units = plan.transparents.into_iter().map(|plan| Units::start(plan, &feed.fleet, &feed.queue));
+    let units = units.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(addr) = settings.gateway.control {
+        let control = Control::bind(addr.0, Arc::clone(&feed.fleet)).await?;
+        log::say(format_args!("control on {}", control.local_addr()));
+        tokio::spawn(control.run(ended.clone()));
+    }
+    units.iter().for_each(Units::tell);
     natives.iter().for_each(Native::tell);
     let api = http.as_ref().map(Http::shared);
     if let Some(http) = http {

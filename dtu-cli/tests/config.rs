@@ -112,7 +112,7 @@ fn what_would_run_is_said_with_keys_and_certificates() {
     let ca = Ca::new(directory.path());
     ca.issue("server");
     write_private(directory.path(), "keys", &format!("{KEY} a\n{OTHER} b\n"));
-    let file = "[gateway]\ndrain = '5s'\ncontrol = '127.0.0.1:0'\n[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\n\
+    let file = "[gateway]\ndrain = '5s'\ncontrol = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\n\
                 udp = '127.0.0.1:0'\nkeys = 'keys'\ntls = { cert = 'server.pem', key = 'server.key' }\n";
     let path = write_private(directory.path(), "gateway.toml", file);
     let output = check(&path);
@@ -121,6 +121,7 @@ fn what_would_run_is_said_with_keys_and_certificates() {
         "listens for native devices on 127.0.0.1:0 (TLS) and 127.0.0.1:0 (UDP): 2 devices with keys\n\
          keeps what they send in: stdout\n\
          answers `dtu request` on 127.0.0.1:0\n\
+         answers HTTP on http://127.0.0.1:0, for who is on this machine\n\
          closes its sessions at the end over 5s\n"
     );
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));

@@ -1,4 +1,4 @@
-//! The control socket: one line of JSON a request to the line of a device, and one line a reply.
+//! The control socket: one line of JSON a request to a device, and one line a reply.
 
 use crate::fleet::Fleet;
 use crate::request::ask::{Answer, Ask, LINE_MAX, Outcome};
@@ -20,7 +20,8 @@ const CONNECTIONS: usize = 64;
 /// How long nothing is accepted when the system cannot.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) struct Control {
+/// A control socket, over all devices of the fleet.
+pub(crate) struct Control {
     listener: TcpListener,
     local_addr: SocketAddr,
     asked: Arc<Asked>,
@@ -31,19 +32,26 @@ struct Asked {
 }
 
 impl Control {
-    pub(super) async fn bind(addr: SocketAddr, fleet: Arc<Fleet>) -> anyhow::Result<Self> {
+    /// # Errors
+    ///
+    /// An address that cannot be listened on.
+    pub(crate) async fn bind(addr: SocketAddr, fleet: Arc<Fleet>) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for the control socket"))?;
         let local_addr = listener.local_addr().context("the control socket has no address")?;
         Ok(Self { listener, local_addr, asked: Arc::new(Asked { fleet }) })
     }
 
-    pub(super) const fn local_addr(&self) -> SocketAddr {
+    pub(crate) const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
     /// Answers until `ended`; what is asked then has no answer.
-    pub(super) async fn run(self, ended: CancellationToken) {
+    pub(crate) async fn run(self, ended: CancellationToken) {
+        ended.run_until_cancelled(self.accept(&ended)).await;
+    }
+
+    async fn accept(&self, ended: &CancellationToken) {
         let (places, tasks) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };

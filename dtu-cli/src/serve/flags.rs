@@ -62,8 +62,8 @@ pub(super) struct Flags {
     /// How they behave: plain, prefix, ddp, or a file (docs/transparent.md).
     #[arg(long, value_name = "NAME|FILE", requires = "transparent")]
     profile: Option<String>,
-    /// An address of this machine itself on which `dtu request` may ask them. Whoever may open it may ask.
-    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "transparent")]
+    /// An address of this machine itself on which `dtu request` may ask the devices, of either kind. Whoever may open it may ask.
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     control: Option<SocketAddr>,
     /// A directory for all that comes and goes, as packets in pcapng files of 64 MiB, which take at most 1 GiB: for `dtu decode`,
     /// `dtu replay` and Wireshark. Of TLS it is what is inside (docs/capture.md).
