@@ -115,6 +115,13 @@ fn transparent_units_are_listed_asked_and_closed() {
         .post("/devices/13900000001/request", &json!({ "hex": "63 03 0000 0001", "crc": true, "timeout_ms": 50 }));
     assert_eq!((silent.status, silent.code()), (504, "timed_out".to_owned()));
 
+    // They count where the native ones do.
+    drop(std::net::TcpStream::connect(&world.transparent).unwrap());
+    let _native = world.device("meter-7");
+    world.api.until("/counters", |all| {
+        (&all["connections"], &all["open"], &all["refused"]) == (&5.into(), &4.into(), &1.into())
+    });
+
     let closed = world.api.post("/devices/13900000001/close", &json!({ "reason": "test" }));
     assert_eq!((closed.status, &closed.json()["closed"]), (200, &true.into()));
     drop(sim);

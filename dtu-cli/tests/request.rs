@@ -331,6 +331,8 @@ fn bad_arguments_are_told() {
         &["request", "--listen", "127.0.0.1:1", "1", "01"],
         &["serve", "--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0"],
         &["serve", "--listen", "127.0.0.1:0", "--profile", "plain"],
+        &["serve", "--transparent", "127.0.0.1:0", "--profile", "plain", "--keys", "keys"],
+        &["serve", "--udp", "127.0.0.1:0", "--keys", "k", "--tls-cert", "cert.pem", "--tls-key", "key.pem"],
     ] {
         let status = dtu(args).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert_eq!(status.code(), Some(2), "{args:?}");
