@@ -24,7 +24,7 @@ struct World {
 
 impl World {
     fn new(profile: &str, sim: &[&str]) -> Self {
-        let args = ["--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+        let args = ["--transparent", "127.0.0.1:0", "--control", "127.0.0.1:0"];
         let mut serve = Process::spawn(dtu(&["serve"]).args(args).args(["--profile", profile]).stdout(Stdio::piped()));
         let events = lines(serve.stdout());
         let address = |line: &str| line.rsplit_once(' ').unwrap().1.to_owned();
@@ -336,6 +336,10 @@ fn bad_arguments_are_told() {
     ] {
         let status = dtu(args).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert_eq!(status.code(), Some(2), "{args:?}");
+    }
+    let nowhere = dtu(&["serve"]).output().unwrap();
+    for flag in ["--config", "--listen", "--udp", "--transparent"] {
+        assert!(text(&nowhere.stderr).contains(&format!("{flag} <")), "{flag}: {nowhere:?}");
     }
     let ask = ["request", "--server", "127.0.0.1:1", "1", "01"];
     fails_with_one_line(&mut dtu(&ask), "cannot connect to 127.0.0.1:1");
