@@ -23,7 +23,9 @@ use crate::fleet::{Fleet, Here};
 use crate::health::Health;
 use crate::http::{self, Http, Status};
 use crate::log;
+use crate::serve::control::Control;
 use crate::serve::units::Units;
+use crate::settings::Address;
 use crate::sink::{self, Queue};
 use anyhow::Context;
 use core::time::Duration;
@@ -99,8 +101,12 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     plan.tap(capture.as_ref());
     let natives =
         plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
-    let control = settings.gateway.control.map(|control| control.0);
-    let units = Units::start_all(plan.transparents, control, &feed.queue, &feed.fleet).await?;
+    if let Some(Address(addr)) = settings.gateway.control {
+        let control = Control::bind(addr, Arc::clone(&feed.fleet)).await?;
+        log::say(format_args!("control on {}", control.local_addr()));
+        tokio::spawn(control.run(ended.clone()));
+    }
+    let units = Units::start_all(plan.transparents, &feed.queue, &feed.fleet)?;
     natives.iter().for_each(Native::tell);
     let api = http.as_ref().map(Http::shared);
     if let Some(http) = http {

@@ -3,7 +3,7 @@
 //! Its flags, or its file, come to [`Settings`]; what they say is run by [`gateway`].
 
 pub(crate) mod busy;
-mod control;
+pub(crate) mod control;
 mod data_line;
 mod flags;
 mod line;

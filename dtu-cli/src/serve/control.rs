@@ -12,7 +12,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Connections at a time; the next ones wait.
 const CONNECTIONS: usize = 64;
@@ -20,7 +19,7 @@ const CONNECTIONS: usize = 64;
 /// How long nothing is accepted when the system cannot.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) struct Control {
+pub(crate) struct Control {
     listener: TcpListener,
     local_addr: SocketAddr,
     asked: Arc<Asked>,
@@ -31,26 +30,30 @@ struct Asked {
 }
 
 impl Control {
-    pub(super) async fn bind(addr: SocketAddr, fleet: Arc<Fleet>) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(addr: SocketAddr, fleet: Arc<Fleet>) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for the control socket"))?;
         let local_addr = listener.local_addr().context("the control socket has no address")?;
         Ok(Self { listener, local_addr, asked: Arc::new(Asked { fleet }) })
     }
 
-    pub(super) const fn local_addr(&self) -> SocketAddr {
+    pub(crate) const fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
     /// Answers until `ended`; what is asked then has no answer.
-    pub(super) async fn run(self, ended: CancellationToken) {
-        let (places, tasks) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
+    pub(crate) async fn run(self, ended: CancellationToken) {
+        let _ended = ended.run_until_cancelled(self.serve(&ended)).await;
+    }
+
+    async fn serve(&self, ended: &CancellationToken) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let (asked, ended) = (Arc::clone(&self.asked), ended.clone());
-                    tasks.spawn(async move {
+                    tokio::spawn(async move {
                         // Whoever hangs up wants no answer.
                         let _gone = ended.run_until_cancelled(asked.answer(stream)).await;
                         drop(place);

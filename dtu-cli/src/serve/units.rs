@@ -1,6 +1,5 @@
 //! Transparent DTUs beside the native devices: their servers, and the tasks that feed the sinks.
 
-use super::control::Control;
 use super::unit_line::UnitItem;
 use crate::fleet::{Fleet, Seat};
 use crate::gateway::TransparentPlan;
@@ -8,7 +7,6 @@ use crate::log;
 use crate::request::profile::Replies;
 use crate::sink::{Item, Queue};
 use anyhow::Context;
-use core::net::SocketAddr;
 use dtu_net::driver::transparent::{TransparentServer, TransparentSession, UnitEvent};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -27,26 +25,17 @@ pub(crate) struct Units {
 }
 
 impl Units {
-    /// Starts them, and the control socket where one is wanted.
+    /// Starts them.
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub(crate) async fn start_all(
+    pub(crate) fn start_all(
         plans: Vec<TransparentPlan>,
-        control: Option<SocketAddr>,
         queue: &Queue,
         fleet: &Arc<Fleet>,
     ) -> anyhow::Result<Vec<Self>> {
-        let control = match control {
-            Some(addr) => Some(Control::bind(addr, Arc::clone(fleet)).await?),
-            None => None,
-        };
         let all: Vec<_> =
             plans.into_iter().map(|plan| Self::start(plan, fleet, queue)).collect::<anyhow::Result<_>>()?;
-        if let (Some(control), Some(first)) = (control, all.first()) {
-            log::say(format_args!("control on {}", control.local_addr()));
-            first.tasks.spawn(first.ended.clone().run_until_cancelled_owned(control.run(first.ended.clone())));
-        }
         for units in &all {
             log::say(format_args!("transparent DTUs on {}", units.server.local_addr()));
         }
