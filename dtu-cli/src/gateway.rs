@@ -114,7 +114,7 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         tokio::spawn(http.run(ended.clone()));
     }
 
-    let spread = settings.gateway.drain.0;
+    let (spread, has_natives) = (settings.gateway.drain.0, !natives.is_empty());
     let draining = Draining { begins: CancellationToken::new(), spread, grace: GRACE };
     let mut reloader = Reloader::new(source, (settings, document.as_ref()), log, &natives, api);
     let units: Vec<_> = units.into_iter().map(|units| tokio::spawn(units.run(stopping.clone()))).collect();
@@ -127,7 +127,8 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
             Some(()) = hangup.recv() => reloader.reload(),
             () = &mut stop => {
                 health.drain();
-                if is_draining || spread.is_zero() {
+                // Transparent DTUs are not drained: they are closed at the end of it.
+                if is_draining || spread.is_zero() || !has_natives {
                     break None;
                 }
                 log::say(format_args!("closing the sessions over {spread:?}"));

@@ -58,8 +58,7 @@ fn filter(level: &Level) -> anyhow::Result<EnvFilter> {
     let level = level.as_str();
     // What stands later counts.
     let directives = match level {
-        "off" => "off".to_owned(),
-        level if level.contains('=') => format!("{WORDS}=info,{level}"),
+        level if level == "off" || level.contains('=') => format!("{WORDS}=info,{level}"),
         level => format!("{WORDS}=info,{SAID},{level}"),
     };
     EnvFilter::try_new(directives).context("the log's level")
@@ -98,5 +97,24 @@ pub(crate) fn fail(text: impl Display) {
         tracing::error!(target: WORDS, "{text}");
     } else {
         line(format_args!("dtu: {text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level as Rank;
+
+    #[test]
+    fn what_is_said_in_words_is_said_at_every_level() {
+        for (level, warns) in
+            [("off", false), ("error", false), ("warn", true), ("trace", true), ("off,dtu=warn", true)]
+        {
+            let subscriber = tracing_subscriber::registry().with(filter(&Level::parse(level).unwrap()).unwrap());
+            tracing::subscriber::with_default(subscriber, || {
+                assert!(tracing::enabled!(target: WORDS, Rank::INFO), "{level}");
+                assert_eq!(tracing::enabled!(target: "dtu::nats", Rank::WARN), warns, "{level}");
+            });
+        }
     }
 }
