@@ -100,12 +100,13 @@ page:
 image tag="dtu:latest":
     deploy/container/image.sh {{ tag }}
 
-# Chart, alerts, dashboard, unit and image: that each is valid, and does what the documents say.
+# API description, chart, alerts, dashboard, unit and image: that each is valid, and does what the documents say.
 deploy: image
     promtool check rules deploy/prometheus/dtu.rules.yml
     promtool check config --syntax-only deploy/prometheus/prometheus.yml
     promtool test rules deploy/prometheus/dtu.rules.test.yml
     python3 deploy/checks/metrics.py
+    DTU=target/image/context/rootfs/dtu python3 deploy/checks/openapi.py
     DTU=target/image/context/rootfs/dtu python3 deploy/checks/chart.py
     deploy/checks/unit.sh
     python3 deploy/container/prove.py
@@ -113,6 +114,10 @@ deploy: image
 # Node loss, sink loss and a slow network, played with real processes on loopback; `just drill long` for longer.
 drill length="short": image
     python3 deploy/drill/drill.py --{{ length }} --dtu target/image/context/rootfs/dtu
+
+# The full runs from 2 000 devices through gateways into JetStream, with a gateway killed: minutes, on a machine that does nothing else.
+end-to-end:
+    cargo test --release --package dtu-cli --test end_to_end -- --ignored --nocapture --test-threads=1
 
 # Every bench once: that it runs and that all contestants agree.
 bench-quick:

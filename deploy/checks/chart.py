@@ -114,6 +114,9 @@ def every_pod(name, documents):
             assert selects(service["spec"]["selector"], labels), f"{name}: {service['metadata']['name']} misses the pods"
             for port in service["spec"]["ports"]:
                 assert port["targetPort"] in ports, f"{name}: no port {port['targetPort']}"
+            # Devices go to gateways that are ready; people and metrics to those, too, that are not.
+            is_for_devices = service["metadata"]["name"].endswith("dtu")
+            assert service["spec"].get("publishNotReadyAddresses", False) != is_for_devices, f"{name}: {service['metadata']['name']}"
         for budget in of_kind(documents, "PodDisruptionBudget"):
             assert selects(budget["spec"]["selector"]["matchLabels"], labels), f"{name}: the budget misses the pods"
 

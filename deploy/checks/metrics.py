@@ -2,7 +2,8 @@
 """Holds code, docs/metrics.md, alert rules and dashboard against each other.
 
 - Every metric that the Rust sources register is in the table with its type and labels, and the other way round.
-- Every metric and label in a rule, its test and the dashboard is in the table, or is recorded by a rule.
+- Every metric, label and value of a label in a rule, its test and the dashboard is in the table, or is recorded by a rule.
+- `/metrics` says of every metric of the gateway what it is.
 - Every alert has a severity, words, a heading in docs/runbook.md, and tests in which it fires and in which it does not.
 """
 
@@ -28,6 +29,11 @@ GIVEN = {"dtu-net/src/driver/share.rs": re.compile(r'Share::new\(\s*"(dtu_\w+)",
 TARGET_LABELS = {"job", "instance", "le"}
 FOREIGN = {"up"}
 SEVERITIES = {"P0", "P1", "P2"}
+
+# name -> what its labels can be, as far as the table tells.
+VALUES = {}
+# Labels of which the table does not tell the values.
+FREE = TARGET_LABELS | {"sink", "version", "route", "status"}
 
 wrong = []
 
@@ -82,9 +88,12 @@ def registered():
 def described(rows):
     """What `/metrics` says of a metric before its series."""
     text = (ROOT / "dtu-cli" / "src" / "http" / "metrics.rs").read_text()
-    for kind, name in re.findall(r'\((Counter|Gauge|Histogram),\s*"(dtu_\w+)"', text):
+    found = re.findall(r'\(\s*(Counter|Gauge|Histogram),\s*"(dtu_\w+)"', text)
+    for kind, name in found:
         if rows.get(name, ("",))[0] != kind.lower():
             complain(f"http/metrics.rs: describes {name} as a {kind}, the table as a {rows.get(name, ('nothing',))[0]}")
+    for name in rows.keys() - {name for _, name in found}:
+        complain(f"http/metrics.rs: does not say what {name} is")
 
 
 def table():
@@ -94,7 +103,9 @@ def table():
         if row:
             if row[1] in rows:
                 complain(f"docs/metrics.md: {row[1]} twice")
-            rows[row[1]] = (row[2], set(re.findall(r"`(\w+)`", row[3])))
+            labels, meaning = row[3], row[4]
+            rows[row[1]] = (row[2], set(re.findall(r"`(\w+)`", labels)))
+            VALUES[row[1]] = set(re.findall(r"`([\w.]+)`", meaning))
     return rows
 
 
@@ -123,6 +134,11 @@ def base(name, rows):
 def expression(where, text, rows, recorded):
     """Every metric and every label that a PromQL expression names."""
     text = re.sub(r"\$\{?\w+(?::\w+)?\}?", "5m", text) if where.startswith("dashboard") else text
+    for name, matchers in re.findall(r'\b(dtu\w*)\{((?:[^}"]|"[^"]*")*)\}', text):
+        for label, value in re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers):
+            for one in [] if label in FREE else value.split("|"):
+                if one and one not in VALUES.get(base(name, rows), set()):
+                    complain(f"{where}: the table does not say that {label} of {name} can be {one!r}")
     named = set()
     for series in re.finditer(r"\b(dtu[\w:]*|up)\b(?!\s*\()\s*(?:\{([^}]*)\})?", re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)):
         name, matchers = base(series[1], rows), series[2] or ""

@@ -37,6 +37,7 @@ pub(crate) use shared::Here;
 pub(crate) use time::Millis;
 
 use crate::cluster::Cluster;
+use crate::request::ask::Repeats;
 use crate::request::framing::{self, LineFraming};
 use crate::request::profile::Replies;
 use anyhow::Context;
@@ -70,6 +71,7 @@ pub(crate) struct Fleet {
     lines: LineFraming,
     queue: usize,
     timeout: Duration,
+    repeats: Repeats,
     asked: Semaphore,
     round: Mutex<Round>,
     census: Mutex<Option<(Instant, Census)>>,
@@ -99,6 +101,7 @@ impl Fleet {
             lines,
             queue: settings.queue,
             timeout: settings.timeout.0,
+            repeats: settings.repeats(),
             asked: Semaphore::new(ASKED),
             round: Mutex::default(),
             census: Mutex::default(),
@@ -135,7 +138,7 @@ impl Fleet {
     /// Something happened on the link of a native device.
     pub(crate) fn handle_link(&self, event: &LinkEvent) {
         let LinkEvent::Link { device, epoch, event } = event else { return };
-        let Some(device) = self.find(device) else { return };
+        let Some(device) = self.find_of(device) else { return };
         match event {
             Event::State(change) => {
                 self.came_again(&device, *epoch, change.state);
@@ -166,7 +169,7 @@ impl Fleet {
     /// Something happened in the session of a transparent DTU.
     pub(crate) fn handle_unit(&self, event: &UnitEvent) {
         let UnitEvent::Session { device, epoch, event } = event else { return };
-        let Some(device) = self.find(device) else { return };
+        let Some(device) = self.find_of(device) else { return };
         match event {
             TransparentEvent::State(change) => {
                 self.came_again(&device, *epoch, change.state);
@@ -222,6 +225,11 @@ impl Fleet {
 
     fn find(&self, device: &str) -> Option<Arc<Device>> {
         self.index().by_id.get(device).cloned()
+    }
+
+    /// The device of the session that has this very id: the words of one that it had before may come late.
+    fn find_of(&self, device: &Arc<str>) -> Option<Arc<Device>> {
+        self.find(device).filter(|found| Arc::ptr_eq(found.id(), device))
     }
 
     fn mark(&self, device: &Arc<Device>) {

@@ -178,6 +178,58 @@ fn the_line_behind_a_native_device_is_asked() {
 }
 
 #[test]
+fn the_round_trip_of_a_native_device_is_measured_once_when_somebody_looks() {
+    let world = World::new(&[]);
+    let mut peer = world.device("meter-7");
+    let ping = peer.payload_of(kind::PING);
+    let Ok(Message::Ping { nonce }) = Message::decode(&ping) else { panic!("{ping:02X?}") };
+    assert_eq!(world.api.get("/devices/meter-7").json()["device"]["rtt_ms"], Value::Null);
+    peer.send(&frame(&Message::Pong { nonce }));
+    world.api.until("/devices/meter-7", |one| one["device"]["rtt_ms"].as_f64().is_some_and(|rtt| rtt > 0.0));
+    assert_eq!(world.api.get("/devices").json()["total"], 1);
+    world.serve.signal(Signal::SIGTERM);
+    let more = peer.rest();
+    assert!(more.iter().all(|payload| payload[0] != kind::PING), "{more:02X?}");
+}
+
+#[test]
+fn an_id_cannot_forge_a_line_of_the_log() {
+    let world = World::new(&["--log-level", "info"]);
+    let _device = world.device("meter\nforged \u{1b}[2J");
+    let (line, _) = world.serve.says("forged");
+    assert!(!line.contains('\u{1b}') && line.contains(r"meter\nforged"), "{line:?}");
+}
+
+#[test]
+fn a_read_without_a_reply_is_asked_again_and_a_write_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("gateway.toml");
+    let text = "[requests]\nretries = 1\nretry_after = '10ms'\n[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\n\
+                [http]\nlisten = '127.0.0.1:0'\n";
+    std::fs::write(&config, text).unwrap();
+    let serve = Process::spawn(dtu(&["serve", "--config"]).arg(&config).stdout(Stdio::null()));
+    let last = |line: &str| line.rsplit_once(' ').unwrap().1.to_owned();
+    let native = last(&serve.says("listening on ").0);
+    let api = Api::new(last(&serve.says("HTTP on ").0).strip_prefix("http://").unwrap());
+    let mut peer = Peer::dial(&native);
+    peer.send(&register("meter-7"));
+    peer.payload_of(kind::WELCOME);
+    api.until("/devices/meter-7", |one| one["device"]["state"] == "connected");
+    let ask = |hex: &str, timeout_ms: u64| {
+        let (api, body) = (api.clone(), json!({ "hex": hex, "crc": true, "channel": 1, "timeout_ms": timeout_ms }));
+        std::thread::spawn(move || api.post("/devices/meter-7/request", &body))
+    };
+    let read = ask("01 03 0000 0001", 1500);
+    assert_eq!(asked(&mut peer), asked(&mut peer), "the same again");
+    peer.send(&data(0, &rtu(&[1, 3, 2, 0, 9])));
+    let answer = read.join().unwrap();
+    assert_eq!((answer.status, &answer.json()["attempts"]), (200, &2.into()), "{answer:?}");
+    let write = ask("01 06 0000 0001", 50);
+    assert_eq!(asked(&mut peer).1[1], 6);
+    assert_eq!(write.join().unwrap().code(), "timed_out");
+}
+
+#[test]
 fn what_is_wrong_is_told_with_a_code() {
     let world = World::new(&[]);
     let _sim = world.units(1);
@@ -234,6 +286,12 @@ fn what_is_wrong_is_told_with_a_code() {
         let answer = world.api.send("POST", "/devices/13900000000/close", &[(name, value)], "");
         assert_eq!((answer.status, &*answer.code()), (401, "unauthorized"), "{name}: {value}");
     }
+    // What a page of another server has fetched or shown, and what one of this server and a person at the browser ask.
+    for (site, status) in [("cross-site", 401), ("same-site", 401), ("same-origin", 200), ("none", 200)] {
+        assert_eq!(world.api.send("GET", "/devices", &[("sec-fetch-site", site)], "").status, status, "{site}");
+    }
+    let wrong = world.api.send("PUT", "/devices", &[], "");
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET,HEAD")));
     // Headers without an end.
     let answer = world.api.send("GET", "/devices", &[("x-long", &"a".repeat(20_000))], "");
     assert!([400, 431].contains(&answer.status), "{answer:?}");
@@ -376,6 +434,7 @@ fn the_page_is_there_and_says_what_browsers_may_do() {
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
         ("x-frame-options", "DENY"),
+        ("cross-origin-resource-policy", "same-origin"),
         ("cache-control", "no-cache"),
     ] {
         assert_eq!(page.header(name), Some(value), "{name}");

@@ -208,7 +208,7 @@ fn the_control_answers_each_line_also_a_bad_one() {
         writeln!(out, "{line}").unwrap();
         serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap()
     };
-    for line in ["nonsense", "{}", r#"{"device":"13900000000","hex":"01","colour":1}"#] {
+    for line in ["{}", "7", r#"{"device":"13900000000","hex":"01","colour":1}"#] {
         let answer = ask(line);
         assert_eq!(answer["outcome"], "bad_request", "{line}: {answer}");
     }
@@ -222,6 +222,20 @@ fn the_control_answers_each_line_also_a_bad_one() {
     let answer = ask(&"a".repeat(5000));
     assert!(answer["text"].as_str().unwrap().contains("a line has at most 4096 bytes"), "{answer}");
     assert!(answers.next().is_none_or(|line| line.is_err()));
+    world.end();
+}
+
+#[test]
+fn a_page_in_a_browser_cannot_ask_by_the_control() {
+    let world = World::new("plain", &["--devices", "1", "--heartbeat", "3600", "--late", "0"]);
+    world.wait_for(1);
+    let mut stream = TcpStream::connect(&world.control).unwrap();
+    let ask = r#"{"device":"13900000000","hex":"010300000002c40b"}"#;
+    let post = format!("POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\n\r\n{ask}\n", world.control);
+    stream.write_all(post.as_bytes()).unwrap();
+    let answers: Vec<_> = BufReader::new(stream).lines().map_while(Result::ok).collect();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers[0].contains("bad_request"), "{answers:?}");
     world.end();
 }
 

@@ -187,6 +187,11 @@ impl Heartbeat {
         self.pings > limits.pings
     }
 
+    /// Whether the peer was asked on this connection for what tells the round trip.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.unanswered.is_some() || self.round_trip.smoothed().is_some()
+    }
+
     pub(crate) const fn round_trip(&self) -> &RoundTrip {
         &self.round_trip
     }

@@ -99,6 +99,17 @@ impl Link<Server> {
         (self.core.epoch != Epoch::default()).then(|| self.core.heartbeat.last_heard())
     }
 
+    /// Asks the device for a sign of life, unless that was done on this connection: its answer gives the round trip of
+    /// [`counters`](Self::counters). A server does not ask by itself, as its devices do, and so measures nothing otherwise. Returns
+    /// whether bytes are to leave.
+    pub fn measure(&mut self) -> bool {
+        let is_due = self.core.state == State::Connected && !self.core.heartbeat.is_measured();
+        if is_due {
+            self.core.ask();
+        }
+        is_due
+    }
+
     /// A newer connection takes the place of the one there is.
     fn replace(&mut self, now: Instant, newer: &Wire) {
         if let Some(wire) = &self.wire {

@@ -159,7 +159,7 @@ fn handle_done(shared: &Shared, id: &Arc<str>, work: Work, done: Result<(Done, b
         (Ok((done @ Done::Conceded { .. }, _)), _) => (done, "conceded"),
         (Ok((done, _)), Work::Claim { .. } | Work::Release { .. }) => (done, "released"),
         (Err(why), _) => {
-            tracing::warn!(device = %id, %why, "the key of a device is not settled");
+            tracing::warn!(device = &**id, %why, "the key of a device is not settled");
             (Done::Failed, "failed")
         }
     };

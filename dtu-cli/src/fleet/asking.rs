@@ -41,7 +41,7 @@ impl Fleet {
     }
 
     async fn ask_unit(&self, session: &TransparentSession, replies: Replies, device: &Device, ask: &Ask) -> Answer {
-        let answer = ask::put(session, replies, ask).await;
+        let answer = ask::put(session, replies, ask, self.repeats).await;
         if was_sent(answer.outcome)
             && let Ok(request) = ask::bytes(&ask.hex)
         {
@@ -58,7 +58,7 @@ impl Fleet {
 
     async fn ask_native(&self, session: &Session, device: &Arc<Device>, ask: &Ask) -> Answer {
         let replies = self.lines.replies;
-        let request = match ask::request(replies, ask) {
+        let request = match ask::request(replies, ask, self.repeats) {
             Ok(request) => request,
             Err(text) => return Answer::failed(&ask.device, Outcome::BadRequest, text),
         };
@@ -85,7 +85,7 @@ impl Fleet {
         let answer = match outcome {
             Ok(reply) => {
                 let bytes = if self.lines.is_raw { reply.frame.payload() } else { reply.frame.as_bytes() };
-                Answer::replied(&ask.device, replies, bytes, reply.round_trip)
+                Answer::replied(&ask.device, replies, bytes, &reply)
             }
             Err(unanswered) => Answer::unanswered(&ask.device, &unanswered, session.state().state),
         };

@@ -94,17 +94,23 @@ impl Fleet {
 
     fn part<T>(&self, wanted: &Wanted<'_>, of: impl Fn(&Device) -> T) -> Page<T> {
         let search = wanted.search.map(str::to_lowercase);
-        let fits = |device: &&Arc<Device>| {
-            search.as_ref().is_none_or(|search| device.id().to_lowercase().contains(search))
-                && wanted.state.is_none_or(|state| row::standing(device) == state)
-        };
-        let (devices, total) = {
+        let room = wanted.limit.saturating_add(1);
+        let (devices, total) = if search.is_none() && wanted.state.is_none() {
             let index = self.index();
             let after = wanted.after.map_or(Bound::Unbounded, Bound::Excluded);
             let behind = index.by_id.range::<str, _>((after, Bound::Unbounded)).map(|(_, device)| device);
-            let part: Vec<_> = behind.filter(fits).take(wanted.limit.saturating_add(1)).cloned().collect();
-            let is_all = search.is_none() && wanted.state.is_none();
-            (part, if is_all { index.by_id.len() } else { index.by_id.values().filter(fits).count() })
+            (behind.take(room).cloned().collect(), index.by_id.len())
+        } else {
+            // Not under the lock, which those wait for who bring devices: each is asked where it stands.
+            let mut all: Vec<_> = self.index().by_id.values().cloned().collect();
+            all.retain(|device| {
+                search.as_ref().is_none_or(|search| device.id().to_lowercase().contains(search))
+                    && wanted.state.is_none_or(|state| row::standing(device) == state)
+            });
+            let total = all.len();
+            all.retain(|device| wanted.after.is_none_or(|after| **device.id() > *after));
+            all.truncate(room);
+            (all, total)
         };
         let shown = devices.get(..wanted.limit).unwrap_or(&devices);
         let next = shown.last().filter(|_| devices.len() > shown.len()).map(|device| Arc::clone(device.id()));

@@ -53,7 +53,7 @@ pub(crate) struct Row {
     /// Where its connection comes from, or the last one came from.
     #[schema(value_type = Option<String>)]
     pub(crate) peer: Option<SocketAddr>,
-    /// The smoothed round trip of its heartbeats.
+    /// Its round trip, of a native device: measured once in a connection, when somebody looks first.
     pub(crate) rtt_ms: Option<f64>,
     /// When its last byte came.
     pub(crate) last_seen: Option<Millis>,
@@ -87,6 +87,10 @@ impl Said {
         match hand {
             Hand::Native(session) => {
                 let counters = session.counters();
+                // Nobody looked so far: the next look has it.
+                if counters.round_trip.is_none() {
+                    session.measure();
+                }
                 Self {
                     kind: Kind::Native,
                     change: Some(session.state()),

@@ -103,7 +103,7 @@ impl Serial {
                 }
                 Err(error) => {
                     // It has no number, so nothing settles it.
-                    metrics::counter!("dtu_requests_total", "outcome" => "refused").increment(1);
+                    metrics::counter!("dtu_requests_total", "outcome" => error.name()).increment(1);
                     return Ok(Err(Unanswered::Refused(error)));
                 }
             }
@@ -129,7 +129,8 @@ impl Serial {
             let now = Instant::now();
             let Some((request, deadline)) = self.turn(now, state, &device) else { break };
             if let Some((body, expiry)) = request {
-                let sent = session.try_send(Outgoing::new(self.channel, body.clone()).with_deadline(expiry));
+                let outgoing = Outgoing { deadline: expiry, ..Outgoing::new(self.channel, body.clone()) };
+                let sent = session.try_send(outgoing);
                 match sent {
                     Ok(_receipt) => device.sent(Millis::now(), self.channel, &body),
                     Err(_closed_or_full) => self.failed(now),
@@ -150,7 +151,7 @@ impl Serial {
         now: Instant,
         state: State,
         device: &Device,
-    ) -> Option<(Option<(Bytes, Instant)>, Option<Instant>)> {
+    ) -> Option<(Option<(Bytes, Option<Instant>)>, Option<Instant>)> {
         let mut work = self.work();
         if state == State::Closed {
             work.line.close(now);
@@ -167,8 +168,8 @@ impl Serial {
             device.close_line(self);
             return None;
         }
-        // It is of no use to anybody when its time is up.
-        let expiry = now + work.waiting.values().map(|asker| asker.timeout).max().unwrap_or_default();
+        // It is of no use to anybody when its time is up, and might do harm then.
+        let expiry = work.line.reply_until();
         Some((is_sent.then(|| (out.into(), expiry)), deadline.into_iter().chain(doubtful_until).min()))
     }
 
@@ -223,4 +224,26 @@ impl Drop for Cancelling<'_> {
 /// A request that no line has taken, as its error.
 pub(super) const fn too_long(len: usize, limit: usize) -> Unanswered {
     Unanswered::Refused(RequestError::Length { len, limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::framing;
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+    use dtu_net::line::Matcher;
+
+    #[test]
+    fn what_is_sent_is_of_use_no_longer_than_its_own_reply_is_awaited() {
+        let now = Instant::now();
+        let line = Arc::new(Serial::new(0, &framing::load("modbus_rtu").unwrap(), 8, 7, now));
+        let (device, mut context) = (Device::played("a"), Context::from_waker(Waker::noop()));
+        let [short, long] = [1, 600].map(Duration::from_secs);
+        let ask = |timeout| line.ask(Request::new(b"a", Matcher::by(|_| true)).timeout(timeout), timeout);
+        let (mut first, mut second) = (pin!(ask(short)), pin!(ask(long)));
+        assert!(first.as_mut().poll(&mut context).is_pending() && second.as_mut().poll(&mut context).is_pending());
+        let (request, _) = line.turn(now, State::Connected, &device).unwrap();
+        assert_eq!(request, Some((Bytes::from_static(b"a"), Some(now + short))));
+    }
 }

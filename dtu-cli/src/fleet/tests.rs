@@ -1,6 +1,6 @@
 use super::*;
 use crate::settings::Mistakes;
-use dtu_net::Received;
+use dtu_net::{Received, SkipCause};
 use std::collections::BTreeSet;
 
 fn fleet() -> Arc<Fleet> {
@@ -119,6 +119,19 @@ fn a_device_that_came_anew_keeps_its_place_when_the_old_seat_goes() {
 }
 
 #[test]
+fn the_last_words_of_a_session_are_not_those_of_the_next() {
+    let fleet = fleet();
+    let (before, now): (Arc<str>, Arc<str>) = ("a".into(), "a".into());
+    let _seat = fleet.enter(Hand::Played(Arc::clone(&now)));
+    let skipped = |device: &Arc<str>| {
+        let event = Event::Skipped { bytes: 7, cause: SkipCause::NoRoom { seq: 1 } };
+        fleet.handle_link(&LinkEvent::Link { device: Arc::clone(device), epoch: Epoch::default(), event });
+        fleet.detail("a").unwrap().row.errors
+    };
+    assert_eq!((skipped(&before), skipped(&now)), (0, 7));
+}
+
+#[test]
 fn an_idle_device_costs_little() {
     // The device in its `Arc`, and its places in both maps at their fill of two thirds.
     let places = (size_of::<(Arc<str>, Arc<Device>)>() + size_of::<(u64, Arc<Device>)>()) * 3 / 2;
@@ -136,7 +149,7 @@ fn settings_that_cannot_be_are_told_by_their_keys() {
     };
     assert!(keys("").is_empty() && keys("framing = 'raw'").is_empty());
     assert_eq!(
-        keys("timeout = '11m'\nqueue = 0\nframing = 'no such'"),
-        ["requests.timeout", "requests.queue", "requests.framing"]
+        keys("timeout = '11m'\nqueue = 0\nframing = 'no such'\nretries = 11\nretry_after = '1ms'"),
+        ["requests.timeout", "requests.queue", "requests.retries", "requests.retry_after", "requests.framing"]
     );
 }

@@ -7,13 +7,19 @@
 use super::Shared;
 use super::error::{Code, Problem};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use core::net::IpAddr;
 use std::sync::Arc;
 
 const BEARER: &str = "Bearer ";
+
+/// Where the page is that asks, as browsers say it of every request.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Who may have an answer in his page.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Lets nobody in who has not the token.
 pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -39,9 +45,15 @@ fn judge(shared: &Shared, headers: &HeaderMap) -> Result<(), &'static str> {
     if !is_here(host) {
         return Err("without a token this server answers to localhost and its address only");
     }
+    let of_another = "a page of another server may not ask here";
     match headers.get(header::ORIGIN).map(HeaderValue::as_bytes) {
-        Some(origin) if !is_of(origin, host) => Err("a page of another server may not ask here"),
-        Some(_) | None => Ok(()),
+        Some(origin) if !is_of(origin, host) => return Err(of_another),
+        Some(_) | None => {}
+    }
+    // Browsers say no origin where a page only has something fetched or shown.
+    match headers.get(FETCH_SITE).map(HeaderValue::as_bytes) {
+        Some(b"same-origin" | b"none") | None => Ok(()),
+        Some(_) => Err(of_another),
     }
 }
 
@@ -71,6 +83,7 @@ pub(super) async fn seal(request: Request, next: Next) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (RESOURCE_POLICY, "same-origin"),
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",

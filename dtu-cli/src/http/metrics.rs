@@ -23,7 +23,7 @@ enum What {
 }
 
 /// Every metric of the gateway and of its sessions.
-const TABLE: [(What, &str, &str); 48] = {
+const TABLE: [(What, &str, &str); 52] = {
     use What::{Counter, Gauge, Histogram};
     [
         (Gauge, "dtu_build_info", "1, with the version of this gateway."),
@@ -47,6 +47,13 @@ const TABLE: [(What, &str, &str); 48] = {
         (Counter, "dtu_sink_records_total", "Records that the sink has for good."),
         (Counter, "dtu_sink_store_failures_total", "Batches that the sink did not take; each is repeated."),
         (Histogram, "dtu_sink_store_seconds", "How long the sink took for a batch."),
+        (
+            Counter,
+            "dtu_sink_deleted_files_total",
+            "Files of a file sink that were moved aside and are deleted by its bound.",
+        ),
+        (Counter, "dtu_sink_unmatched_records_total", "Records that an MQTT broker took, and nobody is subscribed to."),
+        (Counter, "dtu_nats_duplicates_total", "Records that JetStream had already, and so has once."),
         (Gauge, "dtu_sink_queue_records", "Records that wait for the sinks."),
         (Gauge, "dtu_sink_queue_capacity", "How many may; then devices are not read."),
         (Gauge, "dtu_session_memory_bytes", "The bytes of DATA that all native sessions hold."),
@@ -54,6 +61,7 @@ const TABLE: [(What, &str, &str); 48] = {
         (Gauge, "dtu_cluster_up", "1 while NATS is connected."),
         (Counter, "dtu_cluster_claims_total", "Claims of devices, by outcome."),
         (Counter, "dtu_cluster_let_go_total", "Devices that another gateway has taken over."),
+        (Counter, "dtu_cluster_same_id_total", "Sightings of another gateway with the id of this one."),
         (Counter, "dtu_cluster_requests_total", "Requests that went over NATS, by outcome."),
         (Counter, "dtu_capture_packets_total", "Packets that were captured."),
         (Counter, "dtu_capture_dropped_packets_total", "Packets that were not captured, as the disk was behind."),

@@ -1,10 +1,12 @@
 //! The description of the API, made from its types.
 
 use super::{counters, devices, error, events, probes, requests};
+use crate::http::routes::{GUARDED, Route};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use std::sync::LazyLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -35,6 +37,25 @@ impl Modify for Bearer {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+        let refused = || {
+            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+            let text = "unauthorized: no token, a wrong one, or another server's page";
+            ResponseBuilder::new().description(text).content("application/json", body).build()
+        };
+        let items = openapi.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]);
+        for response in items.flatten().flat_map(|operation| operation.responses.responses.values_mut()) {
+            if let RefOr::T(response) = response
+                && response.description.is_empty()
+            {
+                "what was asked for".clone_into(&mut response.description);
+            }
+        }
+        for Route { path, .. } in &GUARDED {
+            let item = openapi.paths.paths.get_mut(*path);
+            let operations = item.into_iter().flat_map(|item| [&mut item.get, &mut item.post]).flatten();
+            operations
+                .for_each(|operation| drop(operation.responses.responses.insert("401".to_owned(), refused().into())));
+        }
     }
 }
 
@@ -49,7 +70,7 @@ pub(super) async fn document() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::routes::{GUARDED, OPEN};
+    use crate::http::routes::OPEN;
     use std::collections::BTreeSet;
 
     #[test]
@@ -64,6 +85,29 @@ mod tests {
             .collect();
         let routes: BTreeSet<_> = GUARDED.iter().chain(&OPEN).map(|route| (route.path, route.method)).collect();
         assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn what_wants_a_token_says_so_and_the_rest_does_not() {
+        let document: serde_json::Value = serde_json::from_str(&TEXT).unwrap();
+        for Route { path, method, .. } in GUARDED.iter().chain(&OPEN) {
+            let says = document["paths"][path][method]["responses"]["401"].is_object();
+            assert_eq!(says, GUARDED.iter().any(|route| route.path == *path), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn every_response_is_described() {
+        let document: serde_json::Value = serde_json::from_str(&TEXT).unwrap();
+        let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap());
+        let mut count = 0;
+        for (_, operation) in operations {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(response["description"].is_string(), "{status} of {}", operation["operationId"]);
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{count}");
     }
 
     #[test]

@@ -52,8 +52,12 @@ pub(super) struct Replied {
     /// What the code says.
     #[serde(skip_serializing_if = "Option::is_none")]
     exception_text: Option<&'static str>,
+    /// From when it was asked last to its reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     round_trip_ms: Option<f64>,
+    /// How often it was asked, when that is more than once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
 }
 
 /// Why the device is closed.
@@ -107,13 +111,14 @@ pub(super) async fn request(
     let timeout_ms = body.timeout_ms.unwrap_or(default);
     let ask = Ask { device: id, hex: Hex(&bytes).to_string(), channel: body.channel, timeout_ms };
     let answer = shared.ask(&ask).await;
-    let Answer { device, outcome, hex, exception, round_trip_ms, text } = answer;
+    let Answer { device, outcome, hex, exception, round_trip_ms, attempts, text } = answer;
     let text = text.unwrap_or_default();
     let code = match outcome {
         Outcome::Replied | Outcome::Sent => {
             let base64 = hex.as_deref().and_then(|hex| ask::bytes(hex).ok()).map(|bytes| base64::encode(&bytes));
             let exception_text = exception.map(crate::request::words::exception);
-            return Ok(axum::Json(Replied { device, outcome, hex, base64, exception, exception_text, round_trip_ms }));
+            let replied = Replied { device, outcome, hex, base64, exception, exception_text, round_trip_ms, attempts };
+            return Ok(axum::Json(replied));
         }
         Outcome::TimedOut => Code::TimedOut,
         Outcome::Expired => Code::Expired,

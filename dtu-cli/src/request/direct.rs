@@ -1,6 +1,6 @@
 //! A request by a command that is the server itself.
 
-use super::ask::{Answer, Ask, Outcome, put};
+use super::ask::{Answer, Ask, Outcome, Repeats, put};
 use super::profile::{Loaded, load};
 use anyhow::Context;
 use core::net::SocketAddr;
@@ -36,7 +36,7 @@ pub(super) async fn ask(listen: SocketAddr, profile: &str, ask: &Ask) -> anyhow:
     };
     let answer = match session {
         Some(session) => tokio::select! {
-            answer = put(&session, replies, ask) => answer,
+            answer = put(&session, replies, ask, Repeats::default()) => answer,
             () = &mut stop => Answer::failed(&ask.device, Outcome::LineGone, "interrupted"),
         },
         None => {

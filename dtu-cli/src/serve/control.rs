@@ -78,7 +78,11 @@ impl Asked {
                 return Ok(());
             }
             let is_whole = line.ends_with(b"\n");
-            let answer = match serde_json::from_slice::<Ask>(&line) {
+            let ask = serde_json::from_slice::<Ask>(&line);
+            // Behind a line that is no JSON nothing is read. A page in a browser on this machine can send any line here, but behind
+            // those of HTTP.
+            let is_last = !is_whole || ask.as_ref().is_err_and(|error| !error.is_data());
+            let answer = match ask {
                 Ok(ask) => self.fleet.ask(&ask).await,
                 Err(_) if !is_whole && count == LINE_MAX => {
                     Answer::failed("", Outcome::BadRequest, format!("a line has at most {LINE_MAX} bytes"))
@@ -88,7 +92,7 @@ impl Asked {
             let mut said = serde_json::to_vec(&answer)?;
             said.push(b'\n');
             writer.write_all(&said).await?;
-            if !is_whole {
+            if is_last {
                 return Ok(());
             }
         }

@@ -90,6 +90,23 @@ def requests_are_sent_and_their_replies_read(browser):
     return fixture
 
 
+def a_reply_that_comes_late_has_nobody_look_at_a_device_that_was_left(browser):
+    fixture = Fixture(browser, devices=10, changed=0)
+    page = fixture.open("#/device/meter-0001")
+    page.check("[value=hex]")
+    page.fill("[name=hex]", "dd")
+    fixture.expected = ["status of 504"]
+    with page.expect_response(lambda answer: answer.url.endswith("/request")):
+        page.click("button:text-is('Send')")
+        page.click("text=← The fleet")
+        page.wait_for_selector("#fleet:not([hidden])")
+        looks = len(fixture.gateway.looks)
+        fixture.gateway.may_answer.set()
+    page.wait_for_timeout(300)
+    assert fixture.gateway.looks[looks:] == []
+    return fixture
+
+
 def native_devices_have_channels(browser):
     fixture = Fixture(browser, devices=10, changed=0)
     page = fixture.open("#/device/pump-0001")

@@ -63,6 +63,10 @@ class Gateway:
         self.logs = {}
         self.gone = []
         self.calls = []
+        #: Who was looked at, one device a time.
+        self.looks = []
+        #: Set when the answer to `dd` may leave.
+        self.may_answer = threading.Event()
         self.refuse_streams = False
         self.streams_asked = 0
         #: A stream begins anew without a new connection when this grows.
@@ -228,7 +232,9 @@ class Gateway:
             return 400, error("bad_request", "hex: it is no hex")
         if body.get("crc"):
             data += crc(data)
-        if data[:1] == b"\xee":
+        if data[:1] == b"\xdd":
+            self.may_answer.wait(60)
+        if data[:1] in (b"\xdd", b"\xee"):
             return 504, error("timed_out", f"no reply in {body.get('timeout_ms')} ms")
         if data[:1] == b"\xef":
             return 429, error("full", "8 requests wait")
@@ -294,7 +300,9 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/counters":
             return self.send(200, self.gateway.counters())
         if path.startswith("/devices/"):
-            row = self.gateway.rows.get(unquote(path.removeprefix("/devices/")))
+            name = unquote(path.removeprefix("/devices/"))
+            self.gateway.looks.append(name)
+            row = self.gateway.rows.get(name)
             if row is None:
                 return self.send(404, error("unknown_device", "no device has this id"))
             return self.send(200, {"device": row, "timeline": self.gateway.timeline(row), "frames": self.gateway.frames(row)})

@@ -86,13 +86,14 @@ impl Hub {
 
     /// Tells what happened on a link.
     pub(crate) fn tell(&self, device: &Arc<str>, epoch: Epoch, event: Event) {
-        let span = tracing::info_span!("link", device = %device, epoch = epoch.number());
+        // As a text, which the log escapes: who says an id or a reason may say anything.
+        let span = tracing::info_span!("link", device = &**device, epoch = epoch.number());
         span.in_scope(|| match &event {
             Event::State(change) => {
                 let (state, cause) = (change.state.name(), change.cause.as_ref().map_or("", Cause::name));
                 metrics::counter!("dtu_state_changes_total", "state" => state, "cause" => cause).increment(1);
                 match &change.cause {
-                    Some(cause) => tracing::info!(state, cause = %cause, reason = %change.reason, "state changed"),
+                    Some(cause) => tracing::info!(state, cause = %cause, reason = &*change.reason, "state changed"),
                     None => tracing::info!(state, "state changed"),
                 }
             }

@@ -88,7 +88,7 @@ impl House {
         match (keys.key(id), getrandom::fill(&mut nonce)) {
             (Ok(key), Ok(())) => handshake.challenge(now, nonce, key),
             (Err(error), _) => {
-                tracing::error!(device = %registration.device, %error, "the key cannot be looked up");
+                tracing::error!(device = &*registration.device, %error, "the key cannot be looked up");
                 handshake.refuse(now, RefuseCode::BUSY, FULL_RETRY_AFTER);
             }
             (_, Err(error)) => {

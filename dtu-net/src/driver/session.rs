@@ -195,6 +195,11 @@ impl Session {
         self.shared.application(|inner| (inner.link.last_heard(), false))
     }
 
+    /// As [`Link::measure`](crate::Link::measure): has the round trip of this connection measured, if it was not.
+    pub fn measure(&self) {
+        self.shared.application(|inner| ((), inner.link.measure()));
+    }
+
     /// Where the connection of now comes from, or the last one came from; over datagrams, where they go to now. `None` before the
     /// first.
     #[must_use]

@@ -292,6 +292,13 @@ impl<F: Framing> Line<F> {
         self.is_connected && self.flight.is_none() && is_quiet && self.queue.iter().any(is_ready)
     }
 
+    /// Until when the request on the line waits for its reply; `None` where none is on it. Behind it the attempt is over, so its
+    /// bytes are not to leave any more.
+    #[must_use]
+    pub fn reply_until(&self) -> Option<Instant> {
+        self.flight.as_ref().map(|flight| flight.until)
+    }
+
     /// Whether a request is on the line or in the queue.
     #[must_use]
     pub const fn is_busy(&self) -> bool {

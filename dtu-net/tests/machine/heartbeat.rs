@@ -52,6 +52,22 @@ fn a_server_asks_nothing_and_waits_twice_the_heartbeat_it_announced() {
 }
 
 #[test]
+fn a_server_that_is_to_measure_asks_once_in_a_connection() {
+    let now = start();
+    let (mut server, epoch) = serving(Limits::default(), Carrier::Stream, now);
+    let (asked, answered) = (now + SECOND, now + SECOND + SECOND / 50);
+    assert!(server.measure());
+    assert_eq!(sent(&mut server, epoch, asked), said(&[ping(1_000_000)]));
+    assert!(!server.measure(), "the answer is under way");
+    server.handle_bytes(epoch, answered, &frame(&Message::Pong { nonce: 1_000_000 }));
+    assert_eq!(server.counters().round_trip, Some(SECOND / 50));
+    assert!(!server.measure(), "it is known");
+    server.handle_disconnected(epoch, answered, Cause::Disconnected);
+    assert!(!server.measure(), "there is nobody to ask");
+    assert_eq!(sent(&mut server, epoch, answered), []);
+}
+
+#[test]
 fn a_byte_of_a_frame_that_is_not_whole_is_life() {
     //= spec/session.md#S-18
     let now = start();

@@ -19,6 +19,8 @@ export class DeviceView {
   #isPaused = false;
   #isDrawn = false;
   #row = null;
+  /** Another view has its place: what comes late does nothing any more. */
+  #isOver = false;
 
   constructor({ section, id, confirm, onUnauthorized }) {
     this.section = section;
@@ -30,6 +32,8 @@ export class DeviceView {
   }
 
   stop() {
+    this.#isOver = true;
+    this.resize?.disconnect();
     clearTimeout(this.#timer);
     this.#look?.abort();
   }
@@ -47,7 +51,7 @@ export class DeviceView {
   }
 
   async look() {
-    if (this.#look) return;
+    if (this.#look || this.#isOver) return;
     this.#look = new AbortController();
     this.#last = Date.now();
     try {

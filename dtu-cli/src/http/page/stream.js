@@ -2,7 +2,7 @@
 
 import { open, words } from "./api.js";
 
-/** Without a byte for this long the stream is taken for lost; the gateway sends a comment every 15 s. */
+/** Without a byte for this long the stream is taken for lost; the gateway says something each second. */
 const SILENCE = 40_000;
 const PAUSE_FIRST = 500;
 const PAUSE_MAX = 15_000;

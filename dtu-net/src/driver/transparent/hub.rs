@@ -62,7 +62,8 @@ impl Hub {
     }
 
     pub(super) fn tell(&self, device: &Arc<str>, epoch: Epoch, event: TransparentEvent) {
-        let span = tracing::info_span!("unit", device = %device, epoch = epoch.number());
+        // As a text, which the log escapes: who says an id may say anything.
+        let span = tracing::info_span!("unit", device = &**device, epoch = epoch.number());
         span.in_scope(|| match &event {
             TransparentEvent::State(change) => {
                 let (state, cause) = (change.state.name(), change.cause.as_ref().map_or("", Cause::name));
