@@ -230,6 +230,17 @@ fn a_read_without_a_reply_is_asked_again_and_a_write_is_not() {
 }
 
 #[test]
+fn who_hangs_up_wants_no_reply() {
+    let world = World::new(&[]);
+    let mut peer = world.device("meter-7");
+    let body = r#"{"hex":"010300000002c40b","timeout_ms":600000}"#;
+    let asking = world.api.begin("POST", "/devices/meter-7/request", &[("content-type", "application/json")], body);
+    assert_eq!(asked(&mut peer).0, 0);
+    drop(asking);
+    world.api.until_text("/metrics", "dtu_requests_total{outcome=\"cancelled\"} 1");
+}
+
+#[test]
 fn what_is_wrong_is_told_with_a_code() {
     let world = World::new(&[]);
     let _sim = world.units(1);

@@ -47,7 +47,11 @@ const TABLE: [(What, &str, &str); 52] = {
         (Counter, "dtu_sink_records_total", "Records that the sink has for good."),
         (Counter, "dtu_sink_store_failures_total", "Batches that the sink did not take; each is repeated."),
         (Histogram, "dtu_sink_store_seconds", "How long the sink took for a batch."),
-        (Counter, "dtu_sink_deleted_files_total", "Files of a file sink that were moved aside and are deleted by its bound."),
+        (
+            Counter,
+            "dtu_sink_deleted_files_total",
+            "Files of a file sink that were moved aside and are deleted by its bound.",
+        ),
         (Counter, "dtu_sink_unmatched_records_total", "Records that an MQTT broker took, and nobody is subscribed to."),
         (Counter, "dtu_nats_duplicates_total", "Records that JetStream had already, and so has once."),
         (Gauge, "dtu_sink_queue_records", "Records that wait for the sinks."),

@@ -1,12 +1,12 @@
 //! The description of the API, made from its types.
 
 use super::{counters, devices, error, events, probes, requests};
+use crate::http::routes::{GUARDED, Route};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use crate::http::routes::{GUARDED, Route};
 use std::sync::LazyLock;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -53,7 +53,8 @@ impl Modify for Bearer {
         for Route { path, .. } in &GUARDED {
             let item = openapi.paths.paths.get_mut(*path);
             let operations = item.into_iter().flat_map(|item| [&mut item.get, &mut item.post]).flatten();
-            operations.for_each(|operation| drop(operation.responses.responses.insert("401".to_owned(), refused().into())));
+            operations
+                .for_each(|operation| drop(operation.responses.responses.insert("401".to_owned(), refused().into())));
         }
     }
 }

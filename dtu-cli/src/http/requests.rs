@@ -117,8 +117,7 @@ pub(super) async fn request(
         Outcome::Replied | Outcome::Sent => {
             let base64 = hex.as_deref().and_then(|hex| ask::bytes(hex).ok()).map(|bytes| base64::encode(&bytes));
             let exception_text = exception.map(crate::request::words::exception);
-            let replied =
-                Replied { device, outcome, hex, base64, exception, exception_text, round_trip_ms, attempts };
+            let replied = Replied { device, outcome, hex, base64, exception, exception_text, round_trip_ms, attempts };
             return Ok(axum::Json(replied));
         }
         Outcome::TimedOut => Code::TimedOut,
