@@ -115,6 +115,10 @@ deploy: image
 drill length="short": image
     python3 deploy/drill/drill.py --{{ length }} --dtu target/image/context/rootfs/dtu
 
+# The full runs from 2 000 devices through gateways into JetStream, with a gateway killed: minutes, on a machine that does nothing else.
+end-to-end:
+    cargo test --release --package dtu-cli --test end_to_end -- --ignored --nocapture --test-threads=1
+
 # Every bench once: that it runs and that all contestants agree.
 bench-quick:
     cargo bench --package dtu-benches -- --test

@@ -180,8 +180,10 @@ async fn beat(devices: &[Registered], spread: Duration) -> io::Result<()> {
         sent = sent.max(due);
     }
     sleep_until(began + spread).await;
-    sleep(SETTLE).await;
-    devices.iter().try_for_each(Registered::take_pong)
+    for device in devices {
+        device.take_pong().await?;
+    }
+    Ok(())
 }
 
 /// The server's memory once it has stopped to change.

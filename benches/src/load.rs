@@ -211,12 +211,13 @@ impl Registered {
         if taken == frame.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
-    /// Takes the PONG, which has come meanwhile, and nothing else with it.
+    /// Waits for the PONG, and takes it and nothing else with it.
     ///
     /// # Errors
     ///
-    /// When something else came, or nothing.
-    pub fn take_pong(&self) -> io::Result<()> {
+    /// When something else came, or nothing for a minute.
+    pub async fn take_pong(&self) -> io::Result<()> {
+        tokio::time::timeout(PATIENCE, self.stream.readable()).await??;
         let (mut heard, mut pongs) = ([0; 128], 0);
         let count = self.stream.try_read(&mut heard)?;
         let came = heard.get(..count).unwrap_or_default();

@@ -100,7 +100,8 @@ impl Connection {
             // The sender lives as long as the client.
             let _gone = link.wait_for(|link| link.is_up).await;
         };
-        if self.is_up() || timeout(patience, up).await.is_ok() {
+        // The client knows a moment earlier; but then the number of the connection is still that of the last one.
+        if timeout(patience, up).await.is_ok() || self.is_up() {
             return Ok(());
         }
         let reason = self.link.borrow().reason.clone();

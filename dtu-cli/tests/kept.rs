@@ -70,7 +70,7 @@ fn a_torn_line_that_is_cut_is_told() {
 
 #[test]
 fn a_file_that_cannot_be_used_is_told_with_its_path() {
-    fails_with_one_line(&mut serve(Path::new("/nowhere/data.jsonl")), "cannot open /nowhere/data.jsonl");
+    fails_with_one_line(&mut serve(Path::new("/nowhere/data.jsonl")), "there is no directory /nowhere");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("data.jsonl");
     let first = Process::spawn(&mut serve(&path));

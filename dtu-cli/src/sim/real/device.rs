@@ -16,7 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long a device has at the end for the acknowledgement of what it sent.
-pub(super) const DRAIN: Duration = Duration::from_secs(10);
+pub(super) const DRAIN: Duration = Duration::from_secs(30);
 
 /// What a device keeps for its server, in frames; so an outage costs the simulator little memory.
 const OUTBOX_FRAMES: usize = 64;

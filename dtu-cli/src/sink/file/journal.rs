@@ -64,6 +64,17 @@ struct Current<M> {
     began: Option<SystemTime>,
 }
 
+/// What has become of a file that is open.
+enum Fate {
+    There,
+    /// It has its name no more.
+    Gone,
+    /// It is shorter than what is in it.
+    Cut {
+        len: u64,
+    },
+}
+
 impl<M: Medium> Journal<M> {
     /// # Errors
     ///
@@ -83,12 +94,20 @@ impl<M: Medium> Journal<M> {
     /// Nothing of them is in the file, or it is cut off before the next try.
     pub(super) fn append(&mut self, lines: &[u8], now: SystemTime) -> io::Result<()> {
         let is_due = self.current.as_ref().is_some_and(|current| current.is_due(&self.settings, lines.len(), now));
-        // Lines in a file that somebody has moved away or deleted would be found by nobody.
-        if self.current.as_ref().is_some_and(|current| !current.is_at(&self.rotation)) {
-            say(format_args!("{} is not there any more; a new one is begun", self.rotation.path().display()));
-            self.retire().map_err(|error| self.say_where("write", &error))?;
-        } else if is_due {
-            self.rotate(now).map_err(|error| self.say_where("rotate", &error))?;
+        match self.current.as_ref().map(|current| current.fate(&self.rotation)) {
+            // Lines in a file that somebody has moved away or deleted would be found by nobody.
+            Some(Fate::Gone) => {
+                say(format_args!("{} is not there any more; a new one is begun", self.rotation.path().display()));
+                self.retire().map_err(|error| self.say_where("write", &error))?;
+            }
+            // Behind a hole they would be taken for what a crash has left.
+            Some(Fate::Cut { len }) => {
+                let path = self.rotation.path().display();
+                say(format_args!("{path} was cut to {len} bytes by somebody else; it goes on there"));
+                self.let_be().map_err(|error| self.say_where("write", &error))?;
+            }
+            Some(Fate::There) if is_due => self.rotate(now).map_err(|error| self.say_where("rotate", &error))?,
+            Some(Fate::There) | None => {}
         }
         if self.current.is_none() {
             self.current = Some(self.open_current().map_err(|error| self.say_where("open", &error))?);
@@ -100,7 +119,13 @@ impl<M: Medium> Journal<M> {
 
     fn open_current(&self) -> io::Result<Current<M>> {
         let path = self.rotation.path();
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let (file, is_new) = match File::options().read(true).write(true).create_new(true).open(path) {
+            Ok(file) => (file, true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (File::options().read(true).write(true).create(true).truncate(false).open(path)?, false)
+            }
+            Err(error) => return Err(error),
+        };
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -110,7 +135,8 @@ impl<M: Medium> Journal<M> {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process writes it"));
         }
         let identity = identity(&metadata);
-        let ahead = self.open_ahead(&file, identity)?;
+        // What is ahead of a file that was deleted speaks of another one, even where the system gave out its number again.
+        let ahead = self.open_ahead(&file, (!is_new).then_some(identity))?;
         let len = file.metadata()?.len();
         let kept = whole_lines(&file, len)?;
         if kept < len {
@@ -134,8 +160,8 @@ impl<M: Medium> Journal<M> {
         })
     }
 
-    /// Opens what is ahead of the file, and writes again what the file may have lost in a crash.
-    fn open_ahead(&self, file: &File, identity: (u64, u64)) -> io::Result<Option<Ahead<M>>> {
+    /// Opens what is ahead of the file, and writes again what the file may have lost in a crash, where it was there `before`.
+    fn open_ahead(&self, file: &File, before: Option<(u64, u64)>) -> io::Result<Option<Ahead<M>>> {
         let path = ahead::beside(self.rotation.path());
         let found = match ahead::open(&path) {
             Ok(found) => found,
@@ -150,7 +176,8 @@ impl<M: Medium> Journal<M> {
         };
         // Read and cleared as it is; what fails later is not met here.
         let mut found = Ahead::new(found)?;
-        let (records, len) = (found.records(identity.1)?, file.metadata()?.len());
+        let records = before.map_or_else(|| Ok(Vec::new()), |(_, number)| found.records(number))?;
+        let len = file.metadata()?.len();
         // Everything before the first record was on the disk, so a file that is shorter was cut by somebody.
         if let (Some(first), Some(last)) = (records.first(), records.last())
             && first.offset <= len
@@ -194,6 +221,15 @@ impl<M: Medium> Journal<M> {
 
     fn retire(&mut self) -> io::Result<()> {
         self.retire_but_keep_open()?;
+        self.current = None;
+        Ok(())
+    }
+
+    /// Leaves the file as somebody else has made it: what is ahead of it does not speak of that.
+    fn let_be(&mut self) -> io::Result<()> {
+        if let Some(ahead) = self.current.as_mut().and_then(|current| current.ahead.as_mut()) {
+            ahead.clear()?;
+        }
         self.current = None;
         Ok(())
     }
@@ -269,9 +305,14 @@ impl<M: Medium> Current<M> {
         is_full || settings.rotate_every.is_some_and(|every| age >= every.0)
     }
 
-    /// Whether it still has its name.
-    fn is_at(&self, rotation: &Rotation) -> bool {
-        std::fs::metadata(rotation.path()).is_ok_and(|found| identity(&found) == self.identity)
+    /// What others have done with it.
+    fn fate(&self, rotation: &Rotation) -> Fate {
+        match std::fs::metadata(rotation.path()) {
+            Ok(found) if identity(&found) != self.identity => Fate::Gone,
+            Ok(found) if found.len() < self.kept => Fate::Cut { len: found.len() },
+            Ok(_) => Fate::There,
+            Err(_) => Fate::Gone,
+        }
     }
 }
 

@@ -281,11 +281,27 @@ async fn an_acknowledgement_that_is_none_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_is_connected_anew() {
-    let fake = Fake::start(Says::Nothing).await;
+async fn a_server_that_is_silent_is_connected_anew_and_used_there() {
+    let fake = Fake::start(Says::NothingAtFirst).await;
     let mut sink = sink(&fake.addr()).await;
-    for connections in 1..=2 {
-        unavailable(&mut sink, &data(1, 0)).await;
-        assert!(fake.connections() >= connections);
+    unavailable(&mut sink, &data(1, 0)).await;
+    sink.store(&data(1, 0)).await.unwrap();
+    assert_eq!(fake.connections(), 2);
+}
+
+/// Behind the same name there may be another server, or the stream may be another one.
+#[tokio::test]
+async fn the_stream_is_looked_at_once_a_connection() {
+    let fake = Fake::start(Says::Yes).await;
+    let mut sink = sink(&fake.addr()).await;
+    for connection in 1..=3 {
+        sink.store(&data(1, 0)).await.unwrap();
+        sink.store(&data(1, 1)).await.unwrap();
+        assert_eq!((fake.connections(), fake.looks()), (connection, connection));
+        let epoch = sink.connection.epoch();
+        fake.hang_up();
+        let lost = sink.connection.lost(epoch);
+        tokio::time::timeout(PATIENCE, lost).await.unwrap();
+        sink.connection.up(PATIENCE).await.unwrap();
     }
 }

@@ -252,3 +252,37 @@ fn more_than_what_is_ahead_holds_goes_on_from_its_beginning() {
     drop(Journal::open(settings(&path), |file| file).unwrap());
     assert!(fs::read_to_string(&path).unwrap() == lines);
 }
+
+/// Where the file system gives out the number of the deleted file again, as ext4 does.
+#[test]
+fn what_is_ahead_of_a_deleted_file_is_not_written_to_the_next_one_of_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.jsonl");
+    let mut journal = Journal::open(settings(&path), |file| file).unwrap();
+    journal.append(b"{1}\n", at(0)).unwrap();
+    drop(journal);
+    fs::remove_file(&path).unwrap();
+    drop(Journal::open(settings(&path), |file| file).unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "");
+}
+
+/// As `logrotate` does with `copytruncate`.
+#[test]
+fn a_file_that_somebody_has_cut_goes_on_at_its_last_whole_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.jsonl");
+    let mut journal = Journal::open(settings(&path), |file| file).unwrap();
+    for (cut, left) in [(0, ""), (4, "{1}\n"), (6, "{1}\n")] {
+        let _none = fs::write(&path, "");
+        journal.append(b"{1}\n", at(0)).unwrap();
+        journal.append(b"{22}\n", at(0)).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
+        journal.append(b"{333}\n", at(0)).unwrap();
+        let expected = format!("{left}{{333}}\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{cut}");
+        // It is killed: nothing of what was cut comes back, and nothing of the rest is lost.
+        drop(journal);
+        journal = Journal::open(settings(&path), |file| file).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{cut}");
+    }
+}

@@ -7,10 +7,18 @@ use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// What the stream is looked at by.
+const INFO: &str = "$JS.API.STREAM.INFO.";
 
 /// What it says to what is published.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Says {
+    /// That it is in the stream.
+    Yes,
+    /// Nothing on the first connection, and then that it is in the stream.
+    NothingAtFirst,
     WrongStream,
     Nonsense,
     Nothing,
@@ -19,18 +27,33 @@ pub(super) enum Says {
 pub(super) struct Fake {
     addr: SocketAddr,
     connections: Arc<AtomicUsize>,
+    /// How often the stream was looked at.
+    looks: Arc<AtomicUsize>,
+    hang_up: Arc<Notify>,
 }
 
 impl Fake {
     pub(super) async fn start(says: Says) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let fake = Self { addr: listener.local_addr().unwrap(), connections: Arc::default() };
-        let connections = Arc::clone(&fake.connections);
+        let addr = listener.local_addr().unwrap();
+        let fake = Self { addr, connections: Arc::default(), looks: Arc::default(), hang_up: Arc::default() };
+        let (connections, looks) = (Arc::clone(&fake.connections), Arc::clone(&fake.looks));
+        let hang_up = Arc::clone(&fake.hang_up);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serve(stream, says));
+                let says = match (connections.fetch_add(1, Ordering::Relaxed), says) {
+                    (0, Says::NothingAtFirst) => Says::Nothing,
+                    (_, Says::NothingAtFirst) => Says::Yes,
+                    (_, says) => says,
+                };
+                let (looks, hang_up) = (Arc::clone(&looks), Arc::clone(&hang_up));
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ended = serve(stream, says, &looks) => {}
+                        () = hang_up.notified() => {}
+                    }
+                });
             }
         });
         fake
@@ -43,9 +66,18 @@ impl Fake {
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
+
+    pub(super) fn looks(&self) -> usize {
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    /// Closes the connections that there are.
+    pub(super) fn hang_up(&self) {
+        self.hang_up.notify_waiters();
+    }
 }
 
-async fn serve(stream: TcpStream, says: Says) -> io::Result<()> {
+async fn serve(stream: TcpStream, says: Says, looks: &AtomicUsize) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let info = json!({
@@ -67,6 +99,7 @@ async fn serve(stream: TcpStream, says: Says) -> io::Result<()> {
             ["PUB" | "HPUB", subject, reply, .., length] => {
                 let mut body = vec![0; length.parse::<usize>().unwrap() + 2];
                 reader.read_exact(&mut body).await?;
+                looks.fetch_add(usize::from(subject.starts_with(INFO)), Ordering::Relaxed);
                 if let Some(answer) = answer(subject, says) {
                     let head = format!("MSG {reply} {subscription} {}\r\n", answer.len());
                     writer.write_all(format!("{head}{answer}\r\n").as_bytes()).await?;
@@ -78,7 +111,7 @@ async fn serve(stream: TcpStream, says: Says) -> io::Result<()> {
 }
 
 fn answer(subject: &str, says: Says) -> Option<String> {
-    if subject.starts_with("$JS.API.STREAM.INFO.") {
+    if subject.starts_with(INFO) {
         let config = json!({
             "name": "DTU", "subjects": ["dtu.*.*"], "retention": "limits", "discard": "new", "storage": "file",
             "num_replicas": 1, "max_bytes": -1, "max_msgs": -1, "duplicate_window": 600_000_000_000_u64,
@@ -90,8 +123,9 @@ fn answer(subject: &str, says: Says) -> Option<String> {
         return Some(json!({ "config": config, "created": "2026-01-01T00:00:00Z", "state": state }).to_string());
     }
     match says {
+        Says::Yes => Some(json!({ "stream": "DTU", "seq": 1 }).to_string()),
         Says::WrongStream => Some(json!({ "stream": "OTHER", "seq": 1 }).to_string()),
         Says::Nonsense => Some("+OK".to_owned()),
-        Says::Nothing => None,
+        Says::Nothing | Says::NothingAtFirst => None,
     }
 }
