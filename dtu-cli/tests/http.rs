@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
+use std::time::SystemTime;
 use support::peer::{Peer, data, frame, register};
 use support::{Process, dtu, fails_with_one_line, lines, write_private};
 
@@ -114,6 +115,10 @@ fn transparent_units_are_listed_asked_and_closed() {
         .api
         .post("/devices/13900000001/request", &json!({ "hex": "63 03 0000 0001", "crc": true, "timeout_ms": 50 }));
     assert_eq!((silent.status, silent.code()), (504, "timed_out".to_owned()));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let newest = world.api.get("/devices/13900000001").json()["frames"][0].clone();
+    assert_eq!(newest["direction"], "down");
+    assert!(u128::from(newest["at"].as_u64().unwrap()) <= now - 50, "it is told when it was sent");
 
     let closed = world.api.post("/devices/13900000001/close", &json!({ "reason": "test" }));
     assert_eq!((closed.status, &closed.json()["closed"]), (200, &true.into()));
