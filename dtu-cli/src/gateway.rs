@@ -26,6 +26,7 @@ use crate::http::{self, Http, Status};
 use crate::log;
 use crate::serve::control::Control;
 use crate::serve::units::Units;
+use crate::settings::Address;
 use crate::sink::{self, Queue};
 use anyhow::Context;
 use core::time::Duration;
@@ -68,9 +69,6 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let Read { settings, document, mut plan } = read;
     let mut stop = crate::stop::signal()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    for warning in &plan.warnings {
-        log::warn(warning);
-    }
     // Before anything counts.
     let metrics = settings.http.listen.map(|_| http::install_metrics()).transpose()?;
     let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
@@ -99,16 +97,18 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         Feed { queue, fleet, status, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
     let capture = settings.capture.as_ref().map(Capture::start).transpose()?;
     plan.tap(capture.as_ref());
+    // What cannot run has nothing to be warned of.
+    for warning in &plan.warnings {
+        log::warn(warning);
+    }
     let natives =
         plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
-    let units = plan.transparents.into_iter().map(|plan| Units::start(plan, &feed.fleet, &feed.queue));
-    let units = units.collect::<anyhow::Result<Vec<_>>>()?;
-    if let Some(addr) = settings.gateway.control {
-        let control = Control::bind(addr.0, Arc::clone(&feed.fleet)).await?;
+    if let Some(Address(addr)) = settings.gateway.control {
+        let control = Control::bind(addr, Arc::clone(&feed.fleet)).await?;
         log::say(format_args!("control on {}", control.local_addr()));
         tokio::spawn(control.run(ended.clone()));
     }
-    units.iter().for_each(Units::tell);
+    let units = Units::start_all(plan.transparents, &feed.queue, &feed.fleet)?;
     natives.iter().for_each(Native::tell);
     let api = http.as_ref().map(Http::shared);
     if let Some(http) = http {
@@ -116,7 +116,7 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         tokio::spawn(http.run(ended.clone()));
     }
 
-    let spread = settings.gateway.drain.0;
+    let (spread, has_natives) = (settings.gateway.drain.0, !natives.is_empty());
     let draining = Draining { begins: CancellationToken::new(), spread, grace: GRACE };
     let mut reloader = Reloader::new(source, (settings, document.as_ref()), log, &natives, api);
     let units: Vec<_> =
@@ -130,7 +130,8 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
             Some(()) = hangup.recv() => reloader.reload(),
             () = &mut stop => {
                 health.drain();
-                if is_draining || spread.is_zero() {
+                // Transparent DTUs are not drained: they are closed at the end of it.
+                if is_draining || spread.is_zero() || !has_natives {
                     break None;
                 }
                 log::say(format_args!("closing the sessions over {spread:?}"));

@@ -6,7 +6,7 @@ use crate::settings::{Format, Level, LogSettings};
 use anyhow::Context;
 use core::fmt::Display;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -31,6 +31,8 @@ pub(crate) struct Log(reload::Handle<EnvFilter, Registry>);
 pub(crate) fn start(settings: &LogSettings) -> anyhow::Result<Log> {
     let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
     let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // It would be told on stderr, and panic there.
+    let layer = layer.log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
         Format::Text => registry.with(layer).try_init(),
@@ -56,8 +58,7 @@ fn filter(level: &Level) -> anyhow::Result<EnvFilter> {
     let level = level.as_str();
     // What stands later counts.
     let directives = match level {
-        "off" => "off".to_owned(),
-        level if level.contains('=') => format!("{WORDS}=info,{level}"),
+        level if level == "off" || level.contains('=') => format!("{WORDS}=info,{level}"),
         level => format!("{WORDS}=info,{SAID},{level}"),
     };
     EnvFilter::try_new(directives).context("the log's level")
@@ -67,12 +68,17 @@ fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
 }
 
+/// A line for people. Whoever read stderr may be gone, as a log collector that is restarted; that ends no gateway.
+fn line(text: impl Display) {
+    let _unheard = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Says something that is always said.
 pub(crate) fn say(text: impl Display) {
     if is_json() {
         tracing::info!(target: WORDS, "{text}");
     } else {
-        eprintln!("{text}");
+        line(format_args!("{text}"));
     }
 }
 
@@ -81,7 +87,7 @@ pub(crate) fn warn(text: impl Display) {
     if is_json() {
         tracing::warn!(target: WORDS, "{text}");
     } else {
-        eprintln!("dtu: warning: {text}");
+        line(format_args!("dtu: warning: {text}"));
     }
 }
 
@@ -90,6 +96,25 @@ pub(crate) fn fail(text: impl Display) {
     if is_json() {
         tracing::error!(target: WORDS, "{text}");
     } else {
-        eprintln!("dtu: {text}");
+        line(format_args!("dtu: {text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level as Rank;
+
+    #[test]
+    fn what_is_said_in_words_is_said_at_every_level() {
+        for (level, warns) in
+            [("off", false), ("error", false), ("warn", true), ("trace", true), ("off,dtu=warn", true)]
+        {
+            let subscriber = tracing_subscriber::registry().with(filter(&Level::parse(level).unwrap()).unwrap());
+            tracing::subscriber::with_default(subscriber, || {
+                assert!(tracing::enabled!(target: WORDS, Rank::INFO), "{level}");
+                assert_eq!(tracing::enabled!(target: "dtu::nats", Rank::WARN), warns, "{level}");
+            });
+        }
     }
 }

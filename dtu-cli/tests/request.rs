@@ -355,3 +355,18 @@ fn bad_arguments_are_told() {
         support::write_private(directory.path(), "p.toml", "framing = 'x'\nregistration = { pattern = '{id:digit}' }");
     fails_with_one_line(&mut units(&path, "127.0.0.1:0"), "p.toml: framing: ");
 }
+
+#[test]
+fn a_file_with_native_devices_alone_may_have_a_control_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = "[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\n";
+    let file =
+        support::write_private(directory.path(), "g.toml", &format!("{listener}[gateway]\ncontrol = '127.0.0.1:0'"));
+    let serve = Process::spawn(dtu(&["serve", "--config", &file]).stdout(Stdio::null()));
+    let (line, _) = serve.says("control on ");
+    let control = line.rsplit_once(' ').unwrap().1;
+    let asked = dtu(&["request", "--server", control, "meter-7", "0103000000020000"]).output().unwrap();
+    assert!(text(&asked.stderr).contains("no such device has come"), "{asked:?}");
+    serve.signal(Signal::SIGTERM);
+    assert!(serve.end().0.success());
+}

@@ -5,10 +5,11 @@ mod support;
 
 use dtu_proto::message::kind;
 use dtu_proto::{Message, Native};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use support::peer::{Peer, data, frame, register};
@@ -264,6 +265,25 @@ fn a_transparent_dtu_that_leaves_broke_no_rule_of_ours() {
     );
     serve.signal(Signal::SIGINT);
     assert!(serve.end().0.success());
+}
+
+#[test]
+fn who_reads_stderr_may_leave() {
+    for format in ["text", "json"] {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--drain", "1", "--log-format", format];
+        let mut serve = dtu(&args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(serve.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening on ") {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0);
+        }
+        drop(said);
+        // It says so.
+        kill(Pid::from_raw(serve.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        let status = serve.wait().unwrap();
+        assert!(status.success(), "{format}: {status}");
+    }
 }
 
 #[test]

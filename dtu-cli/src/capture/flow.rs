@@ -96,7 +96,8 @@ impl Flow for Connection {
     }
 
     fn broken(&mut self) {
-        if !core::mem::replace(&mut self.over, true) && !(self.up.ended && self.down.ended) {
+        let was_over = core::mem::replace(&mut self.over, true) || self.up.ended && self.down.ended;
+        if !was_over {
             self.put(Way::Up, Flags::Reset, &[]);
         }
     }

@@ -33,7 +33,7 @@ impl Ends {
         Self { peer: SocketAddr::new(from, peer.port()), local: SocketAddr::new(to, local.port()) }
     }
 
-    const fn from_to(&self, way: Way) -> (SocketAddr, SocketAddr) {
+    const fn source_and_target(&self, way: Way) -> (SocketAddr, SocketAddr) {
         match way {
             Way::Up => (self.peer, self.local),
             Way::Down => (self.local, self.peer),
@@ -105,7 +105,7 @@ impl Packet {
 
     /// Appends the IP packet.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        let (from, to) = self.ends.from_to(self.way);
+        let (from, to) = self.ends.source_and_target(self.way);
         let ip = match (from.ip(), to.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 PacketBuilder::ipv4(source.octets(), destination.octets(), TIME_TO_LIVE)

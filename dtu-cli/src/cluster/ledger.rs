@@ -128,7 +128,9 @@ impl Ledger {
     #[must_use]
     pub(super) fn poll_work(&mut self) -> Option<(Arc<str>, Work)> {
         while let Some(id) = self.due.pop_front() {
-            let Some(device) = self.devices.get_mut(&id) else { continue };
+            // One that was forgotten meanwhile, and came again, stands in here twice.
+            let due = self.devices.get_mut(&id).filter(|device| device.stage == Stage::Due);
+            let Some(device) = due else { continue };
             let work = match (device.is_wanted, device.revision) {
                 (true, 0) => Work::Claim { since: device.since, is_fresh: device.is_fresh },
                 // It came back before its key was given up.

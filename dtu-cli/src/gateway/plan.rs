@@ -94,8 +94,6 @@ impl Plan {
         if let Some(Err(error)) = settings.nats.as_ref().map(NatsSettings::check) {
             mistakes.add_said("nats", &format!("{error:#}"));
         }
-        settings.requests.check(&mut mistakes);
-        settings.http.check(&mut mistakes);
         for sink in &settings.sinks {
             if let SinkKind::File(file) = &sink.kind
                 && let Some(directory) =

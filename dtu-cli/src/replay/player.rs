@@ -61,8 +61,7 @@ impl Player {
 
     /// Gives each connection that comes the next conversation of the capture.
     async fn serve(self, listener: TcpListener, conversations: Vec<(usize, Conversation)>) {
-        let mut conversations = conversations.into_iter();
-        while let Some((number, conversation)) = conversations.next() {
+        for (number, conversation) in conversations {
             if conversation.transport == TransportName::Udp {
                 self.tell(number, &conversation, Outcome::Unplayable, Done::default());
                 continue;

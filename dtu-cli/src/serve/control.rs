@@ -1,4 +1,4 @@
-//! The control socket: one line of JSON a request to a device, and one line a reply.
+//! The control socket: one line of JSON a request to the line of a device, and one line a reply.
 
 use crate::fleet::Fleet;
 use crate::request::ask::{Answer, Ask, LINE_MAX, Outcome};
@@ -12,7 +12,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Connections at a time; the next ones wait.
 const CONNECTIONS: usize = 64;
@@ -20,7 +19,6 @@ const CONNECTIONS: usize = 64;
 /// How long nothing is accepted when the system cannot.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A control socket, over all devices of the fleet.
 pub(crate) struct Control {
     listener: TcpListener,
     local_addr: SocketAddr,
@@ -32,9 +30,6 @@ struct Asked {
 }
 
 impl Control {
-    /// # Errors
-    ///
-    /// An address that cannot be listened on.
     pub(crate) async fn bind(addr: SocketAddr, fleet: Arc<Fleet>) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr} for the control socket"))?;
@@ -48,17 +43,17 @@ impl Control {
 
     /// Answers until `ended`; what is asked then has no answer.
     pub(crate) async fn run(self, ended: CancellationToken) {
-        ended.run_until_cancelled(self.accept(&ended)).await;
+        let _ended = ended.run_until_cancelled(self.serve(&ended)).await;
     }
 
-    async fn accept(&self, ended: &CancellationToken) {
-        let (places, tasks) = (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new());
+    async fn serve(&self, ended: &CancellationToken) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let (asked, ended) = (Arc::clone(&self.asked), ended.clone());
-                    tasks.spawn(async move {
+                    tokio::spawn(async move {
                         // Whoever hangs up wants no answer.
                         let _gone = ended.run_until_cancelled(asked.answer(stream)).await;
                         drop(place);

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 /// what was taken is kept and acknowledged, and then the session is closed.
 ///
 /// There is one for each session, and most of them wait, so what is long and happens seldom is on the heap.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would keep its arguments twice")]
 pub(crate) fn carry(seat: NativeSeat, feed: Arc<Feed>) -> impl Future<Output = ()> + Send {
-    // Not an `async fn`, which would keep its arguments twice.
     async move {
         loop {
             let is_there = {

@@ -30,10 +30,25 @@ pub(crate) struct Units {
 }
 
 impl Units {
+    /// Starts them.
+    ///
     /// # Errors
     ///
     /// An address that cannot be listened on.
-    pub(crate) fn start(plan: TransparentPlan, fleet: &Arc<Fleet>, queue: &Queue) -> anyhow::Result<Self> {
+    pub(crate) fn start_all(
+        plans: Vec<TransparentPlan>,
+        queue: &Queue,
+        fleet: &Arc<Fleet>,
+    ) -> anyhow::Result<Vec<Self>> {
+        let all: Vec<_> =
+            plans.into_iter().map(|plan| Self::start(plan, fleet, queue)).collect::<anyhow::Result<_>>()?;
+        for units in &all {
+            log::say(format_args!("transparent DTUs on {}", units.server.local_addr()));
+        }
+        Ok(all)
+    }
+
+    fn start(plan: TransparentPlan, fleet: &Arc<Fleet>, queue: &Queue) -> anyhow::Result<Self> {
         let TransparentPlan { key, addr, config, replies, .. } = plan;
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let server = TransparentServer::bind(addr, config, CancellationToken::new())
@@ -42,11 +57,6 @@ impl Units {
         tasks.spawn(tell(server.events(), queue.clone(), Arc::clone(fleet), ended.clone()));
         let (queue, fleet, busy) = (queue.clone(), Arc::clone(fleet), Busy::default());
         Ok(Self { server, key, busy, replies, queue, fleet, tasks, ended })
-    }
-
-    /// Says where DTUs find it.
-    pub(crate) fn tell(&self) {
-        log::say(format_args!("transparent DTUs on {}", self.server.local_addr()));
     }
 
     /// Takes who comes for the first time, until `stopping`.

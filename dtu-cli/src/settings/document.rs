@@ -60,10 +60,6 @@ impl<'t> Reading<'t> {
         mistakes
     }
 
-    pub(super) fn has(&self, section: &str) -> bool {
-        self.rest.contains_key(section)
-    }
-
     /// A section that is a table, or its defaults where it is not there or cannot be read.
     pub(super) fn section<T: DeserializeOwned + Default>(&mut self, name: &str, mistakes: &mut Mistakes) -> T {
         self.optional(name, mistakes).unwrap_or_default()

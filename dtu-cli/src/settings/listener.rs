@@ -62,11 +62,13 @@ pub(crate) struct TransparentListener {
 }
 
 pub(super) fn read(reading: &mut Reading<'_>, mistakes: &mut Mistakes) -> Vec<Listener> {
-    if !reading.has("listener") {
+    let before = mistakes.iter().count();
+    let elements = reading.list("listener", &KINDS, mistakes);
+    if elements.is_empty() && mistakes.iter().count() == before {
         mistakes.add("listener", "there is none, so no device could come; write [[listener]] with kind and tcp");
     }
     let mut listeners = Vec::new();
-    for Element { place, kind, value } in reading.list("listener", &KINDS, mistakes) {
+    for Element { place, kind, value } in elements {
         let way = match kind.as_str() {
             "native" => reading.value(value, mistakes).map(Way::Native),
             _ => reading.value(value, mistakes).map(Way::Transparent),

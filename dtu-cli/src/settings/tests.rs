@@ -143,6 +143,10 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
             &["line 1: listener: there is none, so no device could come; write [[listener]] with kind and tcp"],
         ),
         (
+            "\nlistener = []".to_owned(),
+            &["line 2: listener: there is none, so no device could come; write [[listener]] with kind and tcp"],
+        ),
+        (
             with("[gatewy]"),
             &[
                 "line 4: gatewy: unknown section, expected one of `gateway`, `listener`, `limits`, `sink`, `nats`, `cluster`, `requests`, `http`, `capture`, `log`",
@@ -168,8 +172,8 @@ fn a_mistake_is_told_with_line_key_and_what_is_allowed() {
             &["line 1: listener[0]: missing field `kind`, expected one of `native`, `transparent`"],
         ),
         (
-            "[[listener]]\nkind = 'nativ'".into(),
-            &["line 2: listener[0].kind: unknown kind `nativ`, expected one of `native`, `transparent`"],
+            "[[listener]]\nkind = 'other'".into(),
+            &["line 2: listener[0].kind: unknown kind `other`, expected one of `native`, `transparent`"],
         ),
         (
             "[[listener]]\nkind = 1".into(),

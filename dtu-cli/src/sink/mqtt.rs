@@ -20,7 +20,7 @@ pub(crate) use settings::MqttSettings;
 
 use super::{Batch, Record, Sink, SinkError, Storing};
 use bytes::Bytes;
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::BuildHasher;
 use line::{Line, LineEvent};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{PubAckReason, Publish};
@@ -247,9 +247,7 @@ impl Book {
     }
 
     fn fingerprint(&self, batch: &Batch) -> u64 {
-        let mut hasher = self.hashes.build_hasher();
-        batch.lines().hash(&mut hasher);
-        hasher.finish()
+        self.hashes.hash_one(batch.lines())
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 /// Records that may be handed over and not yet committed. An event counts as one, with or without a line.
 pub(crate) const QUEUE_RECORDS: u32 = 32 * 1024;
 
-/// Bytes of bodies that may be handed over and not yet committed.
+/// Bytes of bodies, and of frames of transparent DTUs, that may be handed over and not yet committed.
 pub(crate) const QUEUE_BYTES: u32 = 16 * 1024 * 1024;
 
 /// DATA of one session that are handed over together, and committed with one mark. Far below [`QUEUE_RECORDS`].
@@ -57,7 +57,11 @@ impl Weight {
                 // What is more than all there is would wait for ever.
                 Self { records: records.clamp(1, QUEUE_RECORDS), bytes: bytes.min(QUEUE_BYTES) }
             }
-            Item::Unit(_) | Item::Told(_) | Item::Closed { .. } | Item::Missed(_) | Item::Flush(_) => {
+            Item::Unit(UnitItem::Heard { heard, .. }) => {
+                let bytes = u32::try_from(heard.frame.as_bytes().len()).unwrap_or(QUEUE_BYTES);
+                Self { records: 1, bytes: bytes.min(QUEUE_BYTES) }
+            }
+            Item::Unit(UnitItem::Told(_)) | Item::Told(_) | Item::Closed { .. } | Item::Missed(_) | Item::Flush(_) => {
                 Self { records: 1, bytes: 0 }
             }
         }
@@ -193,6 +197,11 @@ fn to_usize(number: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::profile;
+    use dtu_net::driver::transparent::{TransparentConfig, TransparentServer};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpStream;
+    use tokio_util::sync::CancellationToken;
 
     #[tokio::test]
     async fn room_is_held_until_it_is_released_and_who_waits_is_counted() {
@@ -226,5 +235,21 @@ mod tests {
         tokio::task::yield_now().await;
         drop(intake);
         assert_eq!(more.await.unwrap(), Err(KeeperGone));
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_a_transparent_dtu_takes_room_by_its_bytes() {
+        let frame = [0x01, 0x03, 0x02, 0x00, 0x01, 0x79, 0x84];
+        let config = TransparentConfig::new(profile::load("plain").unwrap().profile);
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let mut server = TransparentServer::bind(loopback, config, CancellationToken::new()).unwrap();
+        let mut unit = TcpStream::connect(server.local_addr()).await.unwrap();
+        unit.write_all(b"REG:13800138000\r\n").await.unwrap();
+        let session = server.accept().await.unwrap();
+        unit.write_all(&frame).await.unwrap();
+        let heard = session.recv().await.unwrap();
+        assert_eq!(heard.frame.as_bytes()[..], frame);
+        let item = Item::Unit(UnitItem::Heard { device: Arc::clone(session.device()), heard });
+        assert_eq!(Weight::of(&item), Weight { records: 1, bytes: 7 });
     }
 }

@@ -200,3 +200,14 @@ fn the_end_releases_all() {
     }
     assert!(released == 2 && ledger.is_empty());
 }
+
+#[test]
+fn who_was_forgotten_while_due_and_comes_again_is_claimed_once() {
+    let (mut ledger, id) = held();
+    ledger.handle_departure(&id);
+    assert_eq!(ledger.handle_other(&id, 8, 900), None);
+    ledger.handle_arrival(&id, 1000, true);
+    works(&mut ledger, claim(1000, true));
+    assert_eq!(ledger.handle_done(&id, Done::Claimed { revision: 9, since: 1000 }), None);
+    assert_eq!(ledger.poll_work(), None);
+}

@@ -18,7 +18,7 @@ async fn subscriber(port: u16) -> EventLoop {
     client.subscribe("dtu/#", QoS::AtLeastOnce).await.unwrap();
     while !matches!(events.poll().await.unwrap(), Event::Incoming(Incoming::SubAck(_))) {}
     // The events end when nobody can ask for any.
-    std::mem::forget(client);
+    core::mem::forget(client);
     events
 }
 
