@@ -109,8 +109,7 @@ fn the_example_is_checked_and_said_in_words() {
 #[test]
 fn what_would_run_is_said_with_keys_and_certificates() {
     let directory = tempfile::tempdir().unwrap();
-    let ca = Ca::new(directory.path());
-    ca.issue("server");
+    Ca::new(directory.path()).issue("server");
     write_private(directory.path(), "keys", &format!("{KEY} a\n{OTHER} b\n"));
     let file = "gateway = { drain = '5s', control = '127.0.0.1:0' }\nhttp = { listen = '127.0.0.1:0' }\n\
                 [[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\nudp = '127.0.0.1:0'\nkeys = 'keys'\n\
