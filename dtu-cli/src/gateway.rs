@@ -14,6 +14,7 @@ mod plan;
 mod reload;
 mod sinks;
 
+pub(crate) use native::COUNTED;
 pub(crate) use plan::{NativePlan, Plan, TransparentPlan};
 pub(crate) use reload::{Read, Source};
 
@@ -118,7 +119,8 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let (spread, has_natives) = (settings.gateway.drain.0, !natives.is_empty());
     let draining = Draining { begins: CancellationToken::new(), spread, grace: GRACE };
     let mut reloader = Reloader::new(source, (settings, document.as_ref()), log, &natives, api);
-    let units: Vec<_> = units.into_iter().map(|units| tokio::spawn(units.run(stopping.clone()))).collect();
+    let units: Vec<_> =
+        units.into_iter().map(|units| tokio::spawn(units.run(Arc::clone(&feed.status), stopping.clone()))).collect();
     let natives = natives.into_iter().map(|native| tokio::spawn(native.run(feed.clone(), draining.clone())));
     let mut natives = join_all(natives);
     let (mut ran, mut is_draining) = (None, false);

@@ -162,8 +162,13 @@ impl Watched {
                 tracing::info!(purpose, "NATS is connected");
                 self.state.send_modify(|link| *link = Link { is_up: true, epoch: link.epoch + 1, reason: None });
             }
-            Event::Disconnected | Event::Closed => {
+            Event::Disconnected => {
                 tracing::warn!(purpose, "the connection to NATS is lost");
+                self.state.send_modify(|link| link.is_up = false);
+            }
+            // By its owner, who has dropped it: the client itself never gives up.
+            Event::Closed => {
+                tracing::debug!(purpose, "the connection to NATS is closed");
                 self.state.send_modify(|link| link.is_up = false);
             }
             // Such as a subject that this user may not publish to.

@@ -1,4 +1,4 @@
-//! `dtu request`: one request to the line of a transparent DTU, and its reply.
+//! `dtu request`: one request to the serial line behind a device, and its reply.
 
 pub(crate) mod ask;
 mod direct;
@@ -21,10 +21,11 @@ const NO_REPLY: u8 = 3;
 /// The reply is an exception.
 const EXCEPTION: u8 = 4;
 
-/// Sends one request to the line of a transparent DTU, and prints the reply.
+/// Sends one request to the serial line behind a device, and prints the reply.
 ///
-/// With --server it goes through a running `dtu serve --transparent … --control ADDR`, in turn with the others of that line. With
-/// --listen this command is the server itself: it waits until the device has come and said who it is, asks, and ends.
+/// With --server it goes through a running `dtu serve --control ADDR` to any of its devices, native or transparent, in turn with the
+/// others of that line. With --listen this command is the server itself, for a transparent DTU: it waits until that has come and said
+/// who it is, asks, and ends.
 ///
 /// The reply is known by what is on the line: for Modbus by address, function and count, otherwise it is the next frame. It is printed
 /// as hex, and for Modbus RTU in words on the next line.
@@ -47,8 +48,8 @@ Examples:
   dtu request --listen '[::]:55127' --profile ddp 13912345678 --crc 010300000002
 
 A server, and devices to ask:
-  dtu serve --listen 127.0.0.1:55125 --transparent 127.0.0.1:55127 \\
-      --profile plain --control 127.0.0.1:55128
+  dtu serve --transparent 127.0.0.1:55127 --profile plain \\
+      --control 127.0.0.1:55128
   dtu sim 127.0.0.1:55127 --profile plain --devices 3"
 )]
 pub(crate) struct Args {
@@ -62,10 +63,10 @@ pub(crate) struct Args {
     /// The control address of a `dtu serve`.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     server: Option<SocketAddr>,
-    /// The address to wait for the device on.
+    /// The address to wait for the device on, a transparent DTU.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "profile")]
     listen: Option<SocketAddr>,
-    /// How the device behaves: plain, prefix, ddp, or a file (docs/transparent.md).
+    /// How it behaves: plain, prefix, ddp, or a file (docs/transparent.md).
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "server")]
     profile: Option<String>,
     /// Appends the CRC of Modbus RTU.

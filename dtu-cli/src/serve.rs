@@ -29,10 +29,12 @@ use std::process::ExitCode;
 ///
 /// DATA is acknowledged after its line is written; when it cannot be written, nothing is, and the server ends. A device
 /// that comes again goes on in its session. (`device`, `stream`, `seq`) is the same for every repeat, and repeats come only
-/// where the session was forgotten: after a restart of this server, or after --retention. It only receives: nothing is
-/// sent down.
+/// where the session was forgotten: after a restart of this server, or after --retention. What goes down are requests:
+/// by --control, by --http, and from other gateways of a cluster.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    group = clap::ArgGroup::new("where").args(["config", "listen", "udp", "transparent"]).required(true).multiple(true),
+    after_help = "\
 Events:
   connected     epoch (the number of the connection), resumed.receiving,
                 resumed.sending: whether the streams go on
@@ -83,14 +85,15 @@ Examples:
   dtu serve --listen '[::]:55125' --keys keys --drain 60
   dtu serve --listen '[::]:55125' --keys keys --capture captured
   dtu serve --listen '[::]:55125' --keys keys --file /var/lib/dtu/data.jsonl
-  dtu serve --listen '[::]:55125' --transparent '[::]:55127' \\
-      --profile plain --control 127.0.0.1:55128
+  dtu serve --transparent '[::]:55127' --profile plain \\
+      --control 127.0.0.1:55128
   dtu serve --listen '[::]:55125' --http 127.0.0.1:55180
   dtu serve --config gateway.toml
   dtu serve --listen 127.0.0.1:0 | jq -r 'select(.event == \"data\") | .body'
 
 A key for a device:
-  (openssl rand -hex 32 | tr '\\n' ' '; echo meter-7) >> keys; chmod o= keys")]
+  (openssl rand -hex 32 | tr '\\n' ' '; echo meter-7) >> keys; chmod o= keys"
+)]
 pub(crate) struct Args {
     /// The file with everything: see `dtu config`. SIGHUP has it read again.
     #[arg(long, value_name = "FILE", exclusive = true)]

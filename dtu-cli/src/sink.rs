@@ -44,6 +44,11 @@ pub(crate) trait Sink: Send {
     ///
     /// [`SinkError`]. Nothing of the batch is acknowledged by it.
     fn store<'a>(&'a mut self, batch: &'a Batch) -> Storing<'a>;
+
+    /// How many records of a batch it keeps; the others it leaves out.
+    fn keeps(&self, batch: &Batch) -> usize {
+        batch.len()
+    }
 }
 
 /// A batch was not kept.

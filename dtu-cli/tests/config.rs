@@ -112,15 +112,16 @@ fn what_would_run_is_said_with_keys_and_certificates() {
     let ca = Ca::new(directory.path());
     ca.issue("server");
     write_private(directory.path(), "keys", &format!("{KEY} a\n{OTHER} b\n"));
-    let file = "[gateway]\ndrain = '5s'\ncontrol = '127.0.0.1:0'\n[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\n\
-                udp = '127.0.0.1:0'\nkeys = 'keys'\ntls = { cert = 'server.pem', key = 'server.key' }\n";
-    let path = write_private(directory.path(), "gateway.toml", file);
-    let output = check(&path);
+    let file = "gateway = { drain = '5s', control = '127.0.0.1:0' }\nhttp = { listen = '127.0.0.1:0' }\n\
+                [[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\nudp = '127.0.0.1:0'\nkeys = 'keys'\n\
+                tls = { cert = 'server.pem', key = 'server.key' }\n";
+    let output = check(&write_private(directory.path(), "gateway.toml", file));
     assert_eq!(
         text(&output.stdout),
         "listens for native devices on 127.0.0.1:0 (TLS) and 127.0.0.1:0 (UDP): 2 devices with keys\n\
          keeps what they send in: stdout\n\
          answers `dtu request` on 127.0.0.1:0\n\
+         answers HTTP on http://127.0.0.1:0, for who is on this machine\n\
          closes its sessions at the end over 5s\n"
     );
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
@@ -476,8 +477,8 @@ fn a_log_in_json_is_one_object_a_line_and_its_level_can_be_changed() {
 #[test]
 fn a_drain_of_the_file_closes_the_sessions_of_all_listeners() {
     let directory = tempfile::tempdir().unwrap();
-    let listener = "[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\n";
-    let file = format!("[gateway]\ndrain = '1s'\n{listener}{listener}");
+    let listeners = "[[listener]]\nkind = 'native'\ntcp = '127.0.0.1:0'\n".repeat(2);
+    let file = format!("[gateway]\ndrain = '1s'\n{listeners}");
     let gateway = Gateway::start(&write_private(directory.path(), "gateway.toml", &file));
     let mut peers = ["a", "b"].map(|id| {
         let mut peer = Peer::dial(&gateway.address("listening on "));

@@ -120,6 +120,13 @@ fn transparent_units_are_listed_asked_and_closed() {
     assert_eq!(newest["direction"], "down");
     assert!(u128::from(newest["at"].as_u64().unwrap()) <= now - 50, "it is told when it was sent");
 
+    // They count where the native ones do.
+    drop(std::net::TcpStream::connect(&world.transparent).unwrap());
+    let _native = world.device("meter-7");
+    world.api.until("/counters", |all| {
+        (&all["connections"], &all["open"], &all["refused"]) == (&5.into(), &4.into(), &1.into())
+    });
+
     let closed = world.api.post("/devices/13900000001/close", &json!({ "reason": "test" }));
     assert_eq!((closed.status, &closed.json()["closed"]), (200, &true.into()));
     drop(sim);

@@ -3,12 +3,15 @@
 
 mod support;
 
+use dtu_proto::Message;
 use dtu_proto::checksum::{Algorithm, catalogue};
+use dtu_proto::message::Data;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Output, Stdio};
+use support::peer::{self, Peer};
 use support::{PATIENCE, Process, dtu, fails_with_one_line, lines};
 
 /// A server with a control socket, and devices that play a profile.
@@ -21,7 +24,7 @@ struct World {
 
 impl World {
     fn new(profile: &str, sim: &[&str]) -> Self {
-        let args = ["--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+        let args = ["--transparent", "127.0.0.1:0", "--control", "127.0.0.1:0"];
         let mut serve = Process::spawn(dtu(&["serve"]).args(args).args(["--profile", profile]).stdout(Stdio::piped()));
         let events = lines(serve.stdout());
         let address = |line: &str| line.rsplit_once(' ').unwrap().1.to_owned();
@@ -226,6 +229,31 @@ fn the_control_answers_each_line_also_a_bad_one() {
 }
 
 #[test]
+fn the_line_behind_a_native_device_is_asked_without_any_transparent_listener() {
+    let args = ["serve", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+    let mut serve = Process::spawn(dtu(&args).stdout(Stdio::piped()));
+    let events = lines(serve.stdout());
+    let [control, native] =
+        ["control on ", "listening on "].map(|said| serve.says(said).0.rsplit_once(' ').unwrap().1.to_owned());
+    let mut peer = Peer::dial(&native);
+    peer.send(&[peer::register("meter-7"), peer::data(0, b"x")].concat());
+    while !events.recv_timeout(PATIENCE).unwrap().contains(r#""event":"data""#) {}
+    let mut ask = dtu(&["request", "--server", &control, "meter-7", "--crc", "01 03 0000 0001"]);
+    let asking = std::thread::spawn(move || ask.output().unwrap());
+    assert_eq!(peer.data(), (0, frame(&[1, 3, 0, 0, 0, 1])));
+    let reply = Message::Data(Data { seq: 1, channel: 0, body: &frame(&[1, 3, 2, 0, 10]) });
+    peer.send(&[peer::frame(&Message::Ack { receive_next: 1 }), peer::frame(&reply)].concat());
+    let output = asking.join().unwrap();
+    assert!(output.status.success() && text(&output.stdout).starts_with("010302000a"), "{output:?}");
+    // It answers to the end, and is no reason to stay.
+    let idle = TcpStream::connect(&control).unwrap();
+    serve.signal(Signal::SIGTERM);
+    let (status, said) = serve.end();
+    assert!(status.success() && said.is_empty(), "{status} {said:?}");
+    drop(idle);
+}
+
+#[test]
 fn a_page_in_a_browser_cannot_ask_by_the_control() {
     let world = World::new("plain", &["--devices", "1", "--heartbeat", "3600", "--late", "0"]);
     world.wait_for(1);
@@ -303,10 +331,15 @@ fn bad_arguments_are_told() {
         &["request", "--listen", "127.0.0.1:1", "1", "01"],
         &["serve", "--listen", "127.0.0.1:0", "--transparent", "127.0.0.1:0"],
         &["serve", "--listen", "127.0.0.1:0", "--profile", "plain"],
-        &["serve", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"],
+        &["serve", "--transparent", "127.0.0.1:0", "--profile", "plain", "--keys", "keys"],
+        &["serve", "--udp", "127.0.0.1:0", "--keys", "k", "--tls-cert", "cert.pem", "--tls-key", "key.pem"],
     ] {
         let status = dtu(args).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert_eq!(status.code(), Some(2), "{args:?}");
+    }
+    let nowhere = dtu(&["serve"]).output().unwrap();
+    for flag in ["--config", "--listen", "--udp", "--transparent"] {
+        assert!(text(&nowhere.stderr).contains(&format!("{flag} <")), "{flag}: {nowhere:?}");
     }
     let ask = ["request", "--server", "127.0.0.1:1", "1", "01"];
     fails_with_one_line(&mut dtu(&ask), "cannot connect to 127.0.0.1:1");

@@ -21,9 +21,6 @@ pub(super) fn of(read: &Read) -> String {
     if let Some(capture) = &settings.capture {
         lines.push(format!("captures all of it in {}, at most {}", capture.dir.display(), capture.max_total_size));
     }
-    if let Some(http) = settings.http.listen {
-        lines.push(format!("answers over HTTP on {http}"));
-    }
     if let Some(cluster) = &settings.cluster {
         lines.push(format!("shares its fleet as {} by the bucket {} of NATS", settings.gateway.id(), cluster.bucket));
     }

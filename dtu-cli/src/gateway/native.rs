@@ -14,7 +14,7 @@ use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How often the counters of a server are taken down for those who look at them.
-const COUNTED: Duration = Duration::from_secs(1);
+pub(crate) const COUNTED: Duration = Duration::from_secs(1);
 
 /// How the end of a gateway begins for a listener.
 #[derive(Clone)]

@@ -42,6 +42,8 @@ pub(super) struct Credentials {
 
 /// A listener for transparent DTUs.
 pub(crate) struct TransparentPlan {
+    /// Its key in the file.
+    pub(crate) key: String,
     pub(crate) addr: SocketAddr,
     pub(crate) profile: String,
     pub(crate) config: TransparentConfig,
@@ -171,7 +173,13 @@ impl Plan {
         }
         let mut config = TransparentConfig::new(profile);
         settings.limits.apply_to_transparent(&mut config);
-        self.transparents.push(TransparentPlan { addr, profile: transparent.profile.clone(), config, replies });
+        self.transparents.push(TransparentPlan {
+            key: listener.key(),
+            addr,
+            profile: transparent.profile.clone(),
+            config,
+            replies,
+        });
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::fleet::{Census, Millis};
 use crate::health::Health;
 use crate::sink::{QUEUE_RECORDS, QueueGauge, SinkBook};
-use dtu_net::driver::{Bound, ServerCounters};
+use dtu_net::driver::transparent::TransparentCount;
+use dtu_net::driver::{Bound, ServerCounters, TurnedAway};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +19,32 @@ pub(crate) struct Status {
     since: Millis,
     queue: QueueGauge,
     /// By listener.
-    servers: Mutex<BTreeMap<String, ServerCounters>>,
+    doors: Mutex<BTreeMap<String, Door>>,
+}
+
+/// Who came to the server of a listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Door {
+    connections: u64,
+    open: usize,
+    unidentified: usize,
+    busy: TurnedAway,
+    refused: u64,
+    dropped_datagrams: u64,
+}
+
+impl From<ServerCounters> for Door {
+    fn from(counters: ServerCounters) -> Self {
+        let ServerCounters { connections, open, unidentified, busy, refused, dropped, .. } = counters;
+        Self { connections, open, unidentified, busy, refused, dropped_datagrams: dropped }
+    }
+}
+
+impl From<TransparentCount> for Door {
+    fn from(count: TransparentCount) -> Self {
+        let TransparentCount { connections, open, unidentified, busy, refused, .. } = count;
+        Self { connections, open, unidentified, busy, refused, dropped_datagrams: 0 }
+    }
 }
 
 /// The counters of the gateway since it started.
@@ -32,7 +58,7 @@ pub(crate) struct Counters {
     pub(crate) uptime_ms: u64,
     /// Devices with a session, by whether they are there.
     pub(crate) devices: Devices,
-    /// Connections of native devices that were accepted from the system.
+    /// Connections that were accepted from the system.
     pub(crate) connections: u64,
     /// Of those, the ones there are now.
     pub(crate) open: usize,
@@ -102,15 +128,15 @@ impl SinkStatus {
 
 impl Status {
     pub(crate) fn new(id: impl Into<String>, queue: QueueGauge) -> Self {
-        Self { id: id.into(), started: Instant::now(), since: Millis::now(), queue, servers: Mutex::default() }
+        Self { id: id.into(), started: Instant::now(), since: Millis::now(), queue, doors: Mutex::default() }
     }
 
     /// What the server of a listener has counted by now.
-    pub(crate) fn counted(&self, listener: &str, counters: ServerCounters) {
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        match servers.get_mut(listener) {
-            Some(before) => *before = counters,
-            None => drop(servers.insert(listener.to_owned(), counters)),
+    pub(crate) fn counted(&self, listener: &str, counters: impl Into<Door>) {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        match doors.get_mut(listener) {
+            Some(before) => *before = counters.into(),
+            None => drop(doors.insert(listener.to_owned(), counters.into())),
         }
     }
 
@@ -134,14 +160,14 @@ impl Status {
             ready: reasons.is_empty(),
             reasons,
         };
-        for server in self.servers.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            sums.connections += server.connections;
-            sums.open += server.open;
-            sums.unidentified += server.unidentified;
-            sums.refused += server.refused;
-            sums.dropped_datagrams += server.dropped;
+        for door in self.doors.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            sums.connections += door.connections;
+            sums.open += door.open;
+            sums.unidentified += door.unidentified;
+            sums.refused += door.refused;
+            sums.dropped_datagrams += door.dropped_datagrams;
             for bound in Bound::ALL {
-                *sums.busy.entry(bound.name()).or_default() += server.busy.by(bound);
+                *sums.busy.entry(bound.name()).or_default() += door.busy.by(bound);
             }
         }
         sums

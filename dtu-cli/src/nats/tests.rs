@@ -40,6 +40,37 @@ async fn a_server_that_is_away_is_waited_for_and_found_when_it_comes() {
     connection.up(PATIENCE).await.unwrap();
 }
 
+/// What the log has.
+#[derive(Debug, Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_needed_any_more_is_closed_without_a_warning() {
+    let Some(server) = NatsServer::start() else { return };
+    let said = Said::default();
+    let writer = said.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let connection = Connection::open(&settings(&server.addr(), ""), "gw", "test").await.unwrap();
+    connection.up(PATIENCE).await.unwrap();
+    let mut link = connection.link.clone();
+    drop(connection);
+    timeout(PATIENCE, link.wait_for(|link| !link.is_up)).await.unwrap().unwrap();
+    let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+    assert!(said.contains("NATS is connected") && !said.contains("WARN"), "{said}");
+}
+
 #[tokio::test]
 async fn a_connection_that_is_lost_is_told_and_made_again() {
     let Some(server) = NatsServer::start() else { return };

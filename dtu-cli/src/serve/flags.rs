@@ -13,11 +13,12 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("native").args(["listen", "udp"]).multiple(true))]
 pub(super) struct Flags {
-    /// The address to listen on; port 0 takes a free one, which is told on stderr.
-    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, required_unless_present = "config")]
+    /// The address to listen on for native devices; port 0 takes a free one, which is told on stderr.
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     listen: Option<SocketAddr>,
-    /// The address to listen on for datagrams besides. TLS does not cover them: give --keys.
+    /// The address to listen on for their datagrams. TLS does not cover them: give --keys.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     udp: Option<SocketAddr>,
     /// The longest payload taken, in bytes; a longer frame is skipped.
@@ -56,14 +57,14 @@ pub(super) struct Flags {
     /// there.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The address to listen on for transparent DTUs besides; port 0 takes a free one, which is told on stderr.
+    /// The address to listen on for transparent DTUs; port 0 takes a free one, which is told on stderr.
     #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "profile")]
     transparent: Option<SocketAddr>,
     /// How they behave: plain, prefix, ddp, or a file (docs/transparent.md).
     #[arg(long, value_name = "NAME|FILE", requires = "transparent")]
     profile: Option<String>,
-    /// An address of this machine itself on which `dtu request` may ask them. Whoever may open it may ask.
-    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on, requires = "transparent")]
+    /// An address of this machine itself on which `dtu request` may ask the devices, of either kind. Whoever may open it may ask.
+    #[arg(long, value_name = "ADDR", value_parser = crate::address::to_listen_on)]
     control: Option<SocketAddr>,
     /// A directory for all that comes and goes, as packets in pcapng files of 64 MiB, which take at most 1 GiB: for `dtu decode`,
     /// `dtu replay` and Wireshark. Of TLS it is what is inside (docs/capture.md).
@@ -86,10 +87,10 @@ pub(super) struct Flags {
 pub(super) struct WhoMayIn {
     /// The keys of the devices, one a line: the key in hex, a blank, the device id. Every device has to prove that it has
     /// its key.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "native")]
     keys: Option<PathBuf>,
     /// The server's certificate and its chain, in PEM. With it connections are TLS.
-    #[arg(long, value_name = "PEM", requires = "tls_key")]
+    #[arg(long, value_name = "PEM", requires_all = ["tls_key", "listen"])]
     tls_cert: Option<PathBuf>,
     /// The private key of that certificate, in PEM.
     #[arg(long, value_name = "PEM", requires = "tls_cert")]
@@ -107,17 +108,18 @@ const fn seconds(count: u32) -> Span {
 impl Flags {
     /// The same as a file would say.
     pub(super) fn settings(&self) -> Settings {
-        let native = Way::Native(NativeListener {
+        let native = NativeListener {
             tcp: self.listen.map(Address),
             udp: self.udp.map(Address),
             keys: self.who.keys.clone(),
             tls: self.who.tls(),
-        });
+        };
+        let native = (native.tcp.is_some() || native.udp.is_some()).then_some(Way::Native(native));
         let transparent = self
             .transparent
             .zip(self.profile.clone())
             .map(|(tcp, profile)| Way::Transparent(TransparentListener { tcp: Address(tcp), profile }));
-        let ways = core::iter::once(native).chain(transparent);
+        let ways = native.into_iter().chain(transparent);
         Settings {
             gateway: GatewaySettings {
                 drain: seconds(self.drain),

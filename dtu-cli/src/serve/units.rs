@@ -1,8 +1,10 @@
 //! Transparent DTUs beside the native devices: their servers, and the tasks that feed the sinks.
 
+use super::busy::{self, Busy};
 use super::unit_line::UnitItem;
 use crate::fleet::{Fleet, Seat};
-use crate::gateway::TransparentPlan;
+use crate::gateway::{COUNTED, TransparentPlan};
+use crate::http::Status;
 use crate::log;
 use crate::request::profile::Replies;
 use crate::sink::{Item, Queue};
@@ -11,12 +13,15 @@ use dtu_net::driver::transparent::{TransparentServer, TransparentSession, UnitEv
 use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A server of transparent DTUs.
 pub(crate) struct Units {
     server: TransparentServer,
+    key: String,
+    busy: Busy,
     replies: Replies,
     queue: Queue,
     fleet: Arc<Fleet>,
@@ -28,6 +33,7 @@ impl Units {
     /// Starts them.
     ///
     /// # Errors
+    ///
     /// An address that cannot be listened on.
     pub(crate) fn start_all(
         plans: Vec<TransparentPlan>,
@@ -43,27 +49,36 @@ impl Units {
     }
 
     fn start(plan: TransparentPlan, fleet: &Arc<Fleet>, queue: &Queue) -> anyhow::Result<Self> {
-        let TransparentPlan { addr, config, replies, .. } = plan;
+        let TransparentPlan { key, addr, config, replies, .. } = plan;
         let (tasks, ended) = (TaskTracker::new(), CancellationToken::new());
         let server = TransparentServer::bind(addr, config, CancellationToken::new())
             .with_context(|| format!("cannot listen on {addr} for transparent DTUs"))?;
         // Before anybody is told where to come: who comes first is told, too.
         tasks.spawn(tell(server.events(), queue.clone(), Arc::clone(fleet), ended.clone()));
-        Ok(Self { server, replies, queue: queue.clone(), fleet: Arc::clone(fleet), tasks, ended })
+        let (queue, fleet, busy) = (queue.clone(), Arc::clone(fleet), Busy::default());
+        Ok(Self { server, key, busy, replies, queue, fleet, tasks, ended })
     }
 
     /// Takes who comes for the first time, until `stopping`.
-    pub(crate) async fn run(mut self, stopping: CancellationToken) -> Self {
-        while let Some(Some(session)) = stopping.run_until_cancelled(self.server.accept()).await {
-            let seat = self.fleet.enter_unit(&session, self.replies);
-            self.tasks.spawn(carry(session, self.queue.clone(), seat));
+    pub(crate) async fn run(mut self, status: Arc<Status>, stopping: CancellationToken) -> Self {
+        let (mut ticks, mut seconds) = (interval(busy::EVERY), interval(COUNTED));
+        loop {
+            tokio::select! {
+                Some(session) = self.server.accept() => {
+                    let seat = self.fleet.enter_unit(&session, self.replies);
+                    self.tasks.spawn(carry(session, self.queue.clone(), seat));
+                }
+                _ = ticks.tick() => self.busy.tell(self.server.counters().busy),
+                _ = seconds.tick() => status.counted(&self.key, self.server.counters()),
+                () = stopping.cancelled() => return self,
+            }
         }
-        self
     }
 
     /// Closes every session, and ends when what they said is handed over.
     pub(crate) async fn end(self) {
-        let Self { server, queue, tasks, ended, .. } = self;
+        let Self { server, mut busy, queue, tasks, ended, .. } = self;
+        busy.tell(server.counters().busy);
         server.shut_down().await;
         ended.cancel();
         tasks.close();

@@ -53,14 +53,15 @@ impl Mqtt {
         Ok(Self { settings, line: None, book: Book::default(), told_unmatched: false })
     }
 
+    fn takes(&self, record: &Record) -> bool {
+        self.settings.events || ALWAYS.contains(&record.event)
+    }
+
     /// Publishes what the book of this batch does not have yet.
     async fn publish(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let records: Vec<(&Record, &[u8])> = batch.records().collect();
         let mut stored = self.book.open(batch);
-        let wanted = |&index: &usize| {
-            let event = records.get(index).map(|(record, _)| record.event);
-            event.is_some_and(|event| self.settings.events || ALWAYS.contains(&event))
-        };
+        let wanted = |&index: &usize| records.get(index).is_some_and(|(record, _)| self.takes(record));
         let mut waiting: VecDeque<usize> = (0..records.len()).filter(wanted).collect();
         waiting.retain(|&index| !stored[index]);
         if waiting.is_empty() {
@@ -213,6 +214,10 @@ impl Sink for Mqtt {
 
     fn store<'a>(&'a mut self, batch: &'a Batch) -> Storing<'a> {
         Box::pin(self.publish(batch))
+    }
+
+    fn keeps(&self, batch: &Batch) -> usize {
+        batch.records().filter(|(record, _)| self.takes(record)).count()
     }
 }
 

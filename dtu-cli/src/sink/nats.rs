@@ -215,4 +215,8 @@ impl Sink for NatsSink {
             }
         })
     }
+
+    fn keeps(&self, batch: &Batch) -> usize {
+        batch.records().filter(|(record, _)| self.takes(record)).count()
+    }
 }

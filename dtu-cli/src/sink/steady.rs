@@ -87,7 +87,7 @@ impl Steady {
                     permit.succeed(ended);
                     book.breaker(self.breaker.state(ended) != BreakerState::Closed);
                     self.delays.answered(ended);
-                    if book.kept(batch.len(), ended.saturating_duration_since(began)) {
+                    if book.kept(self.sink.keeps(batch), ended.saturating_duration_since(began)) {
                         let since = self.down_since.take().unwrap_or(ended);
                         tell_up(&book.name, ended.saturating_duration_since(since));
                     }

@@ -89,9 +89,10 @@ impl Reception {
         }
     }
 
-    /// The connection is gone.
+    /// The connection is gone. An end in order before the first byte is told as [`Cause::SaidNothing`].
     pub fn handle_disconnected(&mut self, cause: Cause) {
-        self.end(cause);
+        let has_heard = self.judged > 0 || !self.bytes.is_empty();
+        self.end(if cause == Cause::Disconnected && !has_heard { Cause::SaidNothing } else { cause });
     }
 
     /// What came of it.

@@ -60,6 +60,22 @@ fn who_does_not_register_in_time_is_over_and_said_so_once() {
 }
 
 #[test]
+fn who_leaves_without_a_byte_has_said_nothing() {
+    let broken = Cause::Transport(std::io::ErrorKind::ConnectionReset);
+    for (said, cause, told) in [
+        (&b""[..], Cause::Disconnected, Cause::SaidNothing),
+        (b"", broken, broken),
+        (b"R", Cause::Disconnected, Cause::Disconnected),
+        (b"x", Cause::Disconnected, Cause::Disconnected),
+    ] {
+        let mut reception = reception(&spec());
+        reception.handle_bytes(start(), said);
+        reception.handle_disconnected(cause);
+        assert_eq!(reception.poll_event(), Some(ReceptionEvent::Over(told)), "{said:?}, {cause:?}");
+    }
+}
+
+#[test]
 fn a_registration_without_an_end_is_bounded() {
     let limit = 1024;
     for endless in [&b"REG:"[..], b"x", b"RING", b"REG:1380013800x"] {

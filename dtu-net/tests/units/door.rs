@@ -26,6 +26,16 @@ async fn who_never_says_who_it_is_has_its_time_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn who_leaves_without_a_byte_has_said_nothing() {
+    let server = serve(config(&spec()));
+    let mut events = server.events();
+    drop(unit(&server, b"").await);
+    assert_eq!(next_refused(&mut events).await.cause, Cause::SaidNothing);
+    drop(unit(&server, b"REG").await);
+    assert_eq!(next_refused(&mut events).await.cause, Cause::Disconnected);
+}
+
+#[tokio::test]
 async fn a_registration_without_an_end_is_cut_off() {
     let server = serve(config(&spec()));
     let mut events = server.events();

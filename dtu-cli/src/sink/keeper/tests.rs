@@ -178,6 +178,11 @@ impl Sink for Gated {
             Ok(())
         })
     }
+
+    /// It leaves out one.
+    fn keeps(&self, batch: &Batch) -> usize {
+        batch.len() - 1
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,6 +200,7 @@ async fn what_comes_while_a_batch_is_stored_is_the_next_batch() {
     drop(queue);
     keeper.ended().await.unwrap().unwrap();
     assert_eq!(batches.recv().await, None);
+    assert_eq!(keeper.books().sinks()[0].records(), 999, "what a sink leaves out does not count");
 }
 
 struct Lost;

@@ -89,6 +89,7 @@ async fn a_batch_that_is_stored_twice_is_there_once_in_its_order() {
     ]
     .map(|(subject, line)| (subject.to_owned(), line.to_owned()));
     let mut one = sink(&server.addr()).await;
+    assert_eq!(one.keeps(&batch), expected.len());
     one.keep(&batch).await.map_err(|_| ()).unwrap();
     // As if the word of it had been lost.
     one.store(&batch).await.unwrap();
@@ -107,7 +108,9 @@ async fn other_events_are_kept_for_who_wants_them_also_those_of_nobody() {
     let mut batch = Batch::default();
     push(&mut batch, "d", "connected", None, "1");
     batch.push::<io::Error>(None, "refused", None, |_| Ok(())).unwrap();
-    sink_with(&server.addr(), "events = true\nprefix = 'plant.7'").await.store(&batch).await.unwrap();
+    let mut sink = sink_with(&server.addr(), "events = true\nprefix = 'plant.7'").await;
+    assert_eq!(sink.keeps(&batch), 2);
+    sink.store(&batch).await.unwrap();
     let subjects: Vec<_> = kept(&server.addr()).await.into_iter().map(|(subject, _)| subject).collect();
     assert_eq!(subjects, ["plant.7.d.connected", "plant.7.%.refused"]);
 }

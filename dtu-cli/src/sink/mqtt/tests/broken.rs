@@ -242,6 +242,7 @@ async fn events_are_published_only_when_they_are_wanted() {
         for (seq, event) in (0..).zip(["data", "connected", "skip", "closed", "frame"]) {
             push(&mut records, &device, event, seq);
         }
+        assert_eq!(sink.keeps(&records), expected.len());
         let broker = async {
             let mut guest = fake.accept(TAKEN).await;
             let mut seen = Vec::new();
