@@ -19,6 +19,8 @@ struct Bucket {
 struct Task {
     work: Work,
     read: Option<(u64, u64)>,
+    /// What came of it, before the gateway has the word of it.
+    done: Option<Done>,
 }
 
 #[derive(Default)]
@@ -87,7 +89,7 @@ impl World {
         let gateway = &mut self.gateways[at];
         let work = if gateway.is_up { gateway.ledger.poll_work() } else { None };
         let before = gateway.tasks.len();
-        gateway.tasks.extend(work.map(|(_, work)| Task { work, read: None }));
+        gateway.tasks.extend(work.map(|(_, work)| Task { work, read: None, done: None }));
         gateway.tasks.len() > before
     }
 
@@ -128,14 +130,14 @@ impl World {
         }
         let place = self.below(self.gateways[at].tasks.len());
         let mut task = self.gateways[at].tasks.swap_remove(place);
-        match self.works(at, &mut task) {
-            Some(done) => {
-                // It is done, and its word is lost.
-                let done = if may_fail && self.below(8) == 0 { Done::Failed } else { done };
-                let gone = self.gateways[at].ledger.handle_done(&"m".into(), done);
-                self.let_go(at, gone);
-            }
-            None => self.gateways[at].tasks.push(task),
+        if let Some(done) = task.done {
+            // It is done, and the word of it is lost.
+            let done = if may_fail && self.below(8) == 0 { Done::Failed } else { done };
+            let gone = self.gateways[at].ledger.handle_done(&"m".into(), done);
+            self.let_go(at, gone);
+        } else {
+            task.done = self.works(at, &mut task);
+            self.gateways[at].tasks.push(task);
         }
         true
     }
@@ -174,7 +176,7 @@ impl World {
             self.gateways[at].is_up = false;
             for mut task in core::mem::take(&mut self.gateways[at].tasks) {
                 // What has left may arrive.
-                if self.below(2) == 0 {
+                if task.done.is_none() && self.below(2) == 0 {
                     let _unheard = self.works(at, &mut task);
                 }
             }
