@@ -29,9 +29,6 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 use tokio::time::timeout;
 
-/// What every broker gets. The other events it gets when the settings say so.
-const ALWAYS: [&str; 3] = ["data", "skip", "frame"];
-
 /// Publishes records to an MQTT broker.
 pub(crate) struct Mqtt {
     settings: Checked,
@@ -58,8 +55,7 @@ impl Mqtt {
         let records: Vec<(&Record, &[u8])> = batch.records().collect();
         let mut stored = self.book.open(batch);
         let wanted = |&index: &usize| {
-            let event = records.get(index).map(|(record, _)| record.event);
-            event.is_some_and(|event| self.settings.events || ALWAYS.contains(&event))
+            records.get(index).is_some_and(|(record, _)| self.settings.events || record.is_always_kept())
         };
         let mut waiting: VecDeque<usize> = (0..records.len()).filter(wanted).collect();
         waiting.retain(|&index| !stored[index]);
