@@ -68,9 +68,6 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
     let Read { settings, document, mut plan } = read;
     let mut stop = crate::stop::signal()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    for warning in &plan.warnings {
-        log::warn(warning);
-    }
     // Before anything counts.
     let metrics = settings.http.listen.map(|_| http::install_metrics()).transpose()?;
     let max_memory: usize = plan.natives.iter().map(NativePlan::max_memory).fold(0, usize::saturating_add);
@@ -99,6 +96,10 @@ pub(crate) async fn run(read: Read, source: Source, log: log::Log) -> anyhow::Re
         Feed { queue, fleet, status, sessions: TaskTracker::new(), stopping: stopping.clone(), ended: ended.clone() };
     let capture = settings.capture.as_ref().map(Capture::start).transpose()?;
     plan.tap(capture.as_ref());
+    // What cannot run has nothing to be warned of.
+    for warning in &plan.warnings {
+        log::warn(warning);
+    }
     let natives =
         plan.natives.into_iter().map(|plan| Native::start(plan, &feed)).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(Address(addr)) = settings.gateway.control {

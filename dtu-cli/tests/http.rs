@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Receiver;
+use std::time::SystemTime;
 use support::peer::{Peer, data, frame, register};
 use support::{Process, dtu, fails_with_one_line, lines, write_private};
 
@@ -114,6 +115,10 @@ fn transparent_units_are_listed_asked_and_closed() {
         .api
         .post("/devices/13900000001/request", &json!({ "hex": "63 03 0000 0001", "crc": true, "timeout_ms": 50 }));
     assert_eq!((silent.status, silent.code()), (504, "timed_out".to_owned()));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let newest = world.api.get("/devices/13900000001").json()["frames"][0].clone();
+    assert_eq!(newest["direction"], "down");
+    assert!(u128::from(newest["at"].as_u64().unwrap()) <= now - 50, "it is told when it was sent");
 
     let closed = world.api.post("/devices/13900000001/close", &json!({ "reason": "test" }));
     assert_eq!((closed.status, &closed.json()["closed"]), (200, &true.into()));
@@ -227,6 +232,17 @@ fn a_read_without_a_reply_is_asked_again_and_a_write_is_not() {
     let write = ask("01 06 0000 0001", 50);
     assert_eq!(asked(&mut peer).1[1], 6);
     assert_eq!(write.join().unwrap().code(), "timed_out");
+}
+
+#[test]
+fn who_hangs_up_wants_no_reply() {
+    let world = World::new(&[]);
+    let mut peer = world.device("meter-7");
+    let body = r#"{"hex":"010300000002c40b","timeout_ms":600000}"#;
+    let asking = world.api.begin("POST", "/devices/meter-7/request", &[("content-type", "application/json")], body);
+    assert_eq!(asked(&mut peer).0, 0);
+    drop(asking);
+    world.api.until_text("/metrics", "dtu_requests_total{outcome=\"cancelled\"} 1");
 }
 
 #[test]

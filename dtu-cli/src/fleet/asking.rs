@@ -45,7 +45,8 @@ impl Fleet {
         if was_sent(answer.outcome)
             && let Ok(request) = ask::bytes(&ask.hex)
         {
-            let ago = answer.round_trip_ms.map_or(0, |time| time as u64);
+            let since = answer.round_trip_ms.map_or(0, |time| time as u64);
+            let ago = if answer.outcome == Outcome::TimedOut { ask.timeout_ms } else { since };
             device.sent(Millis(Millis::now().0.saturating_sub(ago)), 0, &request);
             self.meters.down(request.len());
         }

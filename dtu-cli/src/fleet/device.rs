@@ -5,7 +5,7 @@ use super::rings::{Direction, Happened, LastFrame, Rings, Whence};
 use super::serial::Serial;
 use super::time::Millis;
 use crate::request::profile::Replies;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use dtu_net::driver::Session;
 use dtu_net::driver::transparent::TransparentSession;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -35,6 +35,8 @@ pub(crate) struct Device {
     pub(super) is_marked: AtomicBool,
     /// Its last byte as it was told last, to tell a newer one.
     pub(super) told_heard: AtomicU64,
+    /// Where it stood when it was told last, as [`Standing::mark`](super::Standing::mark).
+    pub(super) told_standing: AtomicU8,
     frames: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
@@ -72,6 +74,7 @@ impl Device {
             change: AtomicU64::new(0),
             is_marked: AtomicBool::new(false),
             told_heard: AtomicU64::new(0),
+            told_standing: AtomicU8::new(0),
             frames: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             errors: AtomicU64::new(0),

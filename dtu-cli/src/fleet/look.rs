@@ -142,7 +142,7 @@ impl Fleet {
         Some(Changes { gone, rows, seen, more })
     }
 
-    /// Marks those of the next part of the fleet that were heard since they were told last.
+    /// Marks those of the next part of the fleet that were heard since they were told last, or stand elsewhere.
     fn go_round(&self) {
         let part: Vec<_> = {
             let mut round = self.round.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +163,7 @@ impl Fleet {
             round.last = part.last().filter(|_| part.len() == count).map(|device| Arc::clone(device.id()));
             part
         };
-        for device in part.iter().filter(|device| device.is_heard_anew(&self.clock)) {
+        for device in part.iter().filter(|device| device.is_other_than_told(&self.clock)) {
             self.mark(device);
         }
     }

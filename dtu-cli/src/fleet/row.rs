@@ -33,6 +33,15 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
+    /// For a place of one byte, in which 0 is none of them.
+    pub(super) const fn mark(self) -> u8 {
+        match self {
+            Self::Connected => 1,
+            Self::Disconnected => 2,
+            Self::Closed => 3,
+        }
+    }
+
     const fn of(state: State) -> Self {
         match state {
             State::Connected | State::Suspect => Self::Connected,
@@ -128,8 +137,12 @@ impl Said {
 }
 
 impl Device {
-    /// Whether it was heard since it was told last.
-    pub(super) fn is_heard_anew(&self, clock: &Clock) -> bool {
+    /// Whether it was heard since it was told last, or stands elsewhere: of changes of which there are too many at once some are
+    /// not told by events.
+    pub(super) fn is_other_than_told(&self, clock: &Clock) -> bool {
+        if standing(self).mark() != self.told_standing.load(Ordering::Relaxed) {
+            return true;
+        }
         let heard = match &self.hand {
             Hand::Native(session) => session.last_heard(),
             Hand::Unit(session, _) => session.last_heard(),
@@ -146,11 +159,13 @@ impl Row {
         let Said { kind, change, peer, round_trip, heard, connections, takeovers } = Said::by(&device.hand);
         let Sums { frames, bytes, errors } = device.sums();
         let last_seen = heard.map(|at| clock.millis(at));
+        let state = change.as_ref().map_or(Standing::Connected, |change| Standing::of(change.state));
         device.told_heard.store(last_seen.unwrap_or_default().0, Ordering::Relaxed);
+        device.told_standing.store(state.mark(), Ordering::Relaxed);
         Self {
             id: Arc::clone(device.id()),
             kind,
-            state: change.as_ref().map_or(Standing::Connected, |change| Standing::of(change.state)),
+            state,
             peer,
             rtt_ms: round_trip.map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0),
             last_seen,

@@ -132,6 +132,22 @@ fn the_last_words_of_a_session_are_not_those_of_the_next() {
 }
 
 #[test]
+fn a_change_of_which_no_event_came_is_told_all_the_same() {
+    let fleet = fleet();
+    let seat = fleet.played("a");
+    let first = fleet.news(Seen::default(), 10).unwrap();
+    assert_eq!(first.rows.len(), 1);
+    let told = |seen| {
+        *fleet.round.lock().unwrap() = Round::default();
+        fleet.news(seen, 10).unwrap().rows.len()
+    };
+    assert_eq!(told(first.seen), 0);
+    // It was told as one that is away.
+    seat.0.told_standing.store(Standing::Disconnected.mark(), Ordering::Relaxed);
+    assert_eq!(told(first.seen), 1);
+}
+
+#[test]
 fn an_idle_device_costs_little() {
     // The device in its `Arc`, and its places in both maps at their fill of two thirds.
     let places = (size_of::<(Arc<str>, Arc<Device>)>() + size_of::<(u64, Arc<Device>)>()) * 3 / 2;

@@ -68,7 +68,8 @@ impl Api {
         Answer { status, headers, body }
     }
 
-    fn begin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
+    /// Asks, and leaves the answer to be read.
+    pub(crate) fn begin(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> BufReader<TcpStream> {
         let mut stream = TcpStream::connect(&self.addr).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let host = headers.iter().find(|(name, _)| *name == "host").map_or(&*self.addr, |(_, value)| value);
@@ -87,6 +88,10 @@ impl Api {
     /// Looks until what is there fits.
     pub(crate) fn until(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
         self.poll(path, |answer| Some(answer.json()).filter(&fits))
+    }
+
+    pub(crate) fn until_text(&self, path: &str, part: &str) {
+        self.poll(path, |answer| answer.text().contains(part).then_some(()))
     }
 
     pub(crate) fn until_status(&self, path: &str, status: u16) {

@@ -104,6 +104,11 @@ impl fmt::Display for Broker {
 
 impl Broker {
     fn parse(text: &str) -> anyhow::Result<Self> {
+        // It is told in the log, where no password belongs.
+        ensure!(
+            !text.contains('@'),
+            "it has to be mqtt://HOST:PORT or mqtts://HOST:PORT; users and passwords go into `user` and `password_file`"
+        );
         let wanted = || format!("`{text}` has to be mqtt://HOST:PORT or mqtts://HOST:PORT");
         let (scheme, rest) = text.split_once("://").with_context(wanted)?;
         let (tls, port) = match scheme {
@@ -118,9 +123,8 @@ impl Broker {
             Some(_) | None => (rest, port),
         };
         let is_literal = host.starts_with('[') && host.ends_with(']');
-        let is_host =
-            !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']) && (is_literal || !host.contains(':'));
-        ensure!(is_host, "{}{}", wanted(), if host.contains('@') { "; the user has a key of his own" } else { "" });
+        let is_host = !host.is_empty() && !host.contains(['/', '?', '#', ' ']) && (is_literal || !host.contains(':'));
+        ensure!(is_host, wanted());
         ensure!(!(tls && is_literal), "`{text}`: with TLS the host has to be a name or an IPv4 address");
         Ok(Self { host: host.into(), port, tls })
     }
@@ -273,6 +277,7 @@ mod tests {
         {
             assert!(said(&format!("broker = '{broker}'")).contains("mqtt://HOST:PORT"), "{broker}");
         }
+        assert!(!said("broker = 'mqtt://u:secret@a:1'").contains("secret"));
         assert!(said("broker = 'mqtts://[::1]:1'").contains("a name or an IPv4 address"));
         for (rest, part) in [
             ("in_flight = 0", "1 to 4096"),
