@@ -83,6 +83,8 @@ coverage:
     if [ -e "$llvm/llvm-cov" ]; then
         export LLVM_COV="$llvm/llvm-cov" LLVM_PROFDATA="$llvm/llvm-profdata"
     fi
+    # What a run that failed has left does not fit what is built now.
+    rm -rf target/llvm-cov-target
     # One file for all processes of a binary, not one for each of thousands.
     export LLVM_PROFILE_FILE_NAME="dtu-%4m.profraw"
     cargo llvm-cov --workspace --exclude dtu-benches --all-features --summary-only --json --output-path target/coverage.json \

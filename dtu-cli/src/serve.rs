@@ -1,6 +1,6 @@
 //! `dtu serve`: accepts devices and has what they send kept, by default as one JSON line an event on stdout.
 //!
-//! Its flags, or its file, come to [`Settings`]; what they say is run by [`gateway`].
+//! Its flags, or its file, come to [`Settings`](crate::settings::Settings); what they say is run by [`gateway`].
 
 pub(crate) mod busy;
 pub(crate) mod control;

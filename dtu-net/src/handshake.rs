@@ -54,7 +54,8 @@ enum Stage {
     Over,
 }
 
-/// A connection whose device is not known yet. See the [module](self).
+/// A connection whose device is not known yet. It takes REGISTER, and a proof of the key where one is asked for; then
+/// [`Link::handle_registered`](crate::Link::handle_registered) takes it.
 #[derive(Debug)]
 pub struct Handshake {
     limits: Arc<Limits>,

@@ -187,7 +187,8 @@ impl Ledger {
             Done::Failed => {
                 device.is_fresh = false;
                 self.again(id);
-                None
+                // A key that was to be given up may be another's by now.
+                news.and_then(|(revision, since)| self.handle_other(id, revision, since))
             }
         }
     }
@@ -276,5 +277,7 @@ impl Ledger {
     }
 }
 
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod tests;

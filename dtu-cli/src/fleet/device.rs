@@ -35,7 +35,7 @@ pub(crate) struct Device {
     pub(super) is_marked: AtomicBool,
     /// Its last byte as it was told last, to tell a newer one.
     pub(super) told_heard: AtomicU64,
-    /// Where it stood when it was told last, as [`Standing::mark`].
+    /// Where it stood when it was told last, as [`Standing::mark`](super::Standing::mark).
     pub(super) told_standing: AtomicU8,
     frames: AtomicU64,
     bytes: AtomicU64,

@@ -24,6 +24,13 @@ pub(crate) struct Record {
     line: Range<usize>,
 }
 
+impl Record {
+    /// Whether brokers get it in any case; the other events are for those who ask for them.
+    pub(crate) fn is_always_kept(&self) -> bool {
+        matches!(self.event, "data" | "skip" | "frame")
+    }
+}
+
 /// With the device, the key of a DATA: the same for every repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {

@@ -29,9 +29,6 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 use tokio::time::timeout;
 
-/// What every broker gets. The other events it gets when the settings say so.
-const ALWAYS: [&str; 3] = ["data", "skip", "frame"];
-
 /// Publishes records to an MQTT broker.
 pub(crate) struct Mqtt {
     settings: Checked,
@@ -54,7 +51,7 @@ impl Mqtt {
     }
 
     fn takes(&self, record: &Record) -> bool {
-        self.settings.events || ALWAYS.contains(&record.event)
+        self.settings.events || record.is_always_kept()
     }
 
     /// Publishes what the book of this batch does not have yet.

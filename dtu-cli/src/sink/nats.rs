@@ -31,9 +31,6 @@ use std::collections::VecDeque;
 /// What stands around a line in its message at most: the headers, with an id of a device of 64 bytes, all of them escaped.
 const AROUND: usize = 1024;
 
-/// What brokers get in any case; the other records are for those who ask for them.
-const ALWAYS: [&str; 3] = ["data", "skip", "frame"];
-
 pub(crate) struct NatsSink {
     settings: NatsSinkSettings,
     nats: NatsSettings,
@@ -105,7 +102,7 @@ impl NatsSink {
     }
 
     fn takes(&self, record: &Record) -> bool {
-        self.settings.events || ALWAYS.contains(&record.event)
+        self.settings.events || record.is_always_kept()
     }
 
     async fn keep(&mut self, batch: &Batch) -> Result<(), Trouble> {

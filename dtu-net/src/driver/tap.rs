@@ -1,7 +1,7 @@
 //! What listens in on the connections of a server.
 //!
 //! A [`Tap`] sees what each read gave and each write took, as it was cut, inside TLS where there is TLS. Without one nothing is
-//! called and nothing is asked: a connection with a tap is another type ([`Tapped`]), chosen when it is accepted.
+//! called and nothing is asked: a connection with a tap is another type (`Tapped`), chosen when it is accepted.
 
 use core::net::SocketAddr;
 use core::pin::Pin;

@@ -215,7 +215,8 @@ async fn spans_carry_the_device_and_the_epoch() {
     reach(client.session(), State::Connected).await;
     let spans = spans.0.lock().unwrap();
     let of_the_first_connection = |fields: &&BTreeMap<String, String>| {
-        fields.get("device").is_some_and(|device| device == "meter-7")
+        // Escaped, as an id is whatever a device says.
+        fields.get("device").is_some_and(|device| device == "\"meter-7\"")
             && fields.get("epoch").is_some_and(|epoch| epoch == "1")
     };
     assert!(spans.iter().filter(of_the_first_connection).count() >= 2, "{spans:?}");

@@ -211,3 +211,16 @@ fn who_was_forgotten_while_due_and_comes_again_is_claimed_once() {
     assert_eq!(ledger.handle_done(&id, Done::Claimed { revision: 9, since: 1000 }), None);
     assert_eq!(ledger.poll_work(), None);
 }
+
+#[test]
+fn news_of_a_key_that_could_not_be_given_up_are_not_forgotten() {
+    for (since, expected) in [(900, None), (1100, Some(LetGo))] {
+        let (mut ledger, id) = held();
+        ledger.handle_departure(&id);
+        works(&mut ledger, Work::Release { revision: 7 });
+        assert_eq!(ledger.handle_other(&id, 8, since), None);
+        ledger.handle_arrival(&id, 1000, true);
+        assert_eq!(ledger.handle_done(&id, Done::Failed), expected);
+        assert_eq!(ledger.poll_work(), (since < 1000).then(|| (Arc::clone(&id), claim(1000, false))));
+    }
+}
