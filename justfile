@@ -75,7 +75,7 @@ demo:
 release:
     CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false cargo test --package dtu-net --package dtu-cli
 
-# The share of lines that the tests run; fails below 80 %. The integration tests' own processes count, those killed do not.
+# The share of lines that the tests run; fails below 85 %. The integration tests' own processes count, those killed do not.
 coverage:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -85,10 +85,12 @@ coverage:
     fi
     # What a run that failed has left does not fit what is built now.
     rm -rf target/llvm-cov-target
+    # A process that a test kills while it writes leaves half a profile.
+    export LLVM_PROFDATA_FLAGS=--failure-mode=all
     # One file for all processes of a binary, not one for each of thousands.
     export LLVM_PROFILE_FILE_NAME="dtu-%4m.profraw"
     cargo llvm-cov --workspace --exclude dtu-benches --all-features --summary-only --json --output-path target/coverage.json \
-        --fail-under-lines 80 -- --quiet > target/coverage.log 2>&1 || { tail -n 60 target/coverage.log; exit 1; }
+        --fail-under-lines 85 -- --quiet > target/coverage.log 2>&1 || { tail -n 60 target/coverage.log; exit 1; }
     python3 -c 'import json; total = json.load(open("target/coverage.json"))["data"][0]["totals"]["lines"]; \
         print("coverage: %.1f %% of %d lines" % (total["percent"], total["count"]))'
     # Instrumented, it is of no use for another step.
