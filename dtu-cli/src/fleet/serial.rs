@@ -112,14 +112,7 @@ impl Serial {
         let cancelling = Cancelling { line: self, id };
         let outcome = outcome.await;
         drop(cancelling);
-        Ok(match outcome.unwrap_or(Outcome::LineGone) {
-            Outcome::Replied(reply) => Ok(reply),
-            Outcome::Sent => Err(Unanswered::NoReply),
-            Outcome::TimedOut { attempts } => Err(Unanswered::TimedOut { attempts }),
-            Outcome::Expired => Err(Unanswered::Expired),
-            Outcome::Cancelled => Err(Unanswered::Cancelled),
-            Outcome::LineGone => Err(Unanswered::LineGone),
-        })
+        Ok(Unanswered::or_reply(outcome.unwrap_or(Outcome::LineGone)))
     }
 
     /// Keeps the times of the line and sends, until nobody needs it. Then it is no line of the device any more.

@@ -83,14 +83,7 @@ impl TransparentSession {
         let ticket = cancelling.ticket.as_mut().expect("it is taken when the future is dropped");
         let outcome = ticket.await;
         cancelling.ticket = None;
-        match outcome {
-            Outcome::Replied(reply) => Ok(reply),
-            Outcome::Sent => Err(Unanswered::NoReply),
-            Outcome::TimedOut { attempts } => Err(Unanswered::TimedOut { attempts }),
-            Outcome::Expired => Err(Unanswered::Expired),
-            Outcome::Cancelled => Err(Unanswered::Cancelled),
-            Outcome::LineGone => Err(Unanswered::LineGone),
-        }
+        Unanswered::or_reply(outcome)
     }
 
     /// Puts a request into the queue of the line; the ticket tells what becomes of it.
@@ -268,6 +261,24 @@ pub enum Unanswered {
     Cancelled,
     /// The connection or the session ended. If it was sent, it may have been carried out.
     LineGone,
+}
+
+impl Unanswered {
+    /// The reply that a request ended with.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn or_reply(outcome: Outcome) -> Result<Reply, Self> {
+        match outcome {
+            Outcome::Replied(reply) => Ok(reply),
+            Outcome::Sent => Err(Self::NoReply),
+            Outcome::TimedOut { attempts } => Err(Self::TimedOut { attempts }),
+            Outcome::Expired => Err(Self::Expired),
+            Outcome::Cancelled => Err(Self::Cancelled),
+            Outcome::LineGone => Err(Self::LineGone),
+        }
+    }
 }
 
 impl fmt::Display for Unanswered {
